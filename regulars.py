@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from features.config.load import load_config
-from features.errors import RefusedError, UsageError, printable
+from features.errors import RefusedError, printable
 from features.json_files import json_line
 from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
@@ -120,8 +120,6 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
     from training.registry import promotion_gates
 
     if which == "uplift":
-        if compare or kept or resume:
-            raise UsageError("--compare, --log and --resume are for churn and value; `train uplift` has no options")
         _train_uplift(path)
         return
     if kept:
@@ -251,7 +249,9 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @cli.command(epilog="Example: regulars plan --cutoff 2024-06-01 --budget 5000")
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
-@click.option("--campaign", help="Name of the plan, which also keys its random holdout; by default the config's.")
+@click.option(
+    "--campaign", help="Name of the plan; by default the config's. It takes the place of other plans of the cutoff."
+)
 @click.pass_obj
 def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout."""
@@ -268,7 +268,7 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 @click.option("--other-log", is_flag=True, help="Accept a log whose past differs from the one that the plan used.")
 @click.pass_obj
 def measure(path: str, plan: str, other_log: bool) -> None:
-    """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign."""
+    """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan."""
     from serving.measurement.measure import measure_plan as run
     from serving.measurement.measure import refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
@@ -355,13 +355,14 @@ def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
 @click.pass_obj
 def forget(path: str, customer: str, yes: bool) -> None:
     """Remove CUSTOMER from every output, and list the models that were trained on them."""
-    from serving.privacy.forget import forget_customer, forget_text
+    from serving.privacy.forget import forget_customer
+    from serving.privacy.text import forget_text, require_complete
 
     result = forget_customer(load_config(path), customer, yes)
     click.echo(forget_text(result))
-    if not yes:
-        raise RefusedError("nothing was removed yet: the lines above show what would be; run it again with --yes")
-    _close(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
+    if yes:
+        _close(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
+    require_complete(result)
 
 
 @cli.command(epilog="Example: regulars simulate --customers 5000 --out simulated")

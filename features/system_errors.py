@@ -38,7 +38,7 @@ class _Cause:
 CAUSES = (
     _Cause(
         (errno.ENOSPC, errno.EDQUOT),
-        r"No space left|disk is full|Disk quota exceeded|not enough space|failed to offload|max_temp_directory_size",
+        r"No space left|disk is full|Disk quota exceeded|not enough space",
         f"{{where}}the disk is full; free some space, or {ANOTHER_FOLDER}, and run the command again",
     ),
     _Cause(
@@ -49,8 +49,14 @@ CAUSES = (
         DataError,
     ),
     _Cause(
+        (),
+        r"Out of Memory Error|failed to offload|max_temp_directory_size",  # limits of DuckDB
+        "{where}the engine's memory or scratch folder is full; raise [engine] memory, or set [engine] scratch to a "
+        "folder with more free space",
+    ),
+    _Cause(
         (errno.ENOMEM,),
-        r"Out of Memory Error|OutOfMemoryError|Cannot allocate memory|malloc of size|std::bad_alloc",
+        r"OutOfMemoryError|Cannot allocate memory|malloc of size|std::bad_alloc",
         "{where}there is not enough memory; set [engine] memory below what the machine has, make [serving] chunk "
         "smaller, or close other programs",
     ),

@@ -46,6 +46,8 @@ def _build(config: Config, options: Options) -> None:
 
 
 def _train(config: Config, options: Options) -> None:
+    if options["which"] == "uplift" and (options["compare"] or options["kept"] or options["resume"]):
+        raise UsageError("--compare, --log and --resume are for churn and value; `train uplift` has no options")
     if options["kept"] is not None and not Path(options["kept"]).is_dir():
         raise UsageError(f"--log: {options['kept']} is not a folder; expected a training that was kept for later")
     if options["which"] == "value":

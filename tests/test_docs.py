@@ -10,12 +10,19 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from features.config.load import parse_config
+from features.engines.open import open_engine
+from features.intake.read_log import read_tables
+from features.money import TICKS
 from regulars import cli
 from serving.measurement import measure
 from serving.planning import table as plan_table
@@ -210,3 +217,31 @@ def test_links_of_the_readme_lead_somewhere() -> None:
     links = re.findall(r"\]\(([\w./]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert len(links) > 10
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_queries_on_the_page_run(tmp_path: Path) -> None:
+    """Three files joined, and JSON lines: the configs are read from the page."""
+    blocks = re.findall(r"```toml\n(.*?)```", (DOCS / "queries.md").read_text(encoding="utf-8"), re.DOTALL)
+    joined, lines = (tomllib.loads(block) for block in blocks if "JOIN" in block)
+    (tmp_path / "lines").mkdir()
+    (tmp_path / "lines" / "jan.csv").write_text("order_no;article;units\n1;A-7;2\n2;12;1\n")
+    (tmp_path / "lines" / "feb.csv").write_text("order_no,article,units\n3,12,4\n")
+    (tmp_path / "orders.csv").write_text(
+        "Orders\n\norder_no,customer_no,ordered_at\n1,C1,05.01.2024\n2,C2,20.01.2024\n3,C1,03.02.2024\n"
+    )
+    pq.write_table(pa.table({"sku": [12], "price": [2.5], "category": ["tea"]}), tmp_path / "prices.parquet")
+    (tmp_path / "sessions.csv").write_text("session,customer_no\n9001,C1\n9002,C2\n")
+    visit = (
+        '{{"session": {}, "started_at": "2024-01-0{}T10:00:00+02:00", "minutes": {}, "device": {{"kind": "phone"}}}}\n'
+    )
+    (tmp_path / "visits.jsonl").write_text(visit.format(9001, 5, 1.5) + visit.format(9002, 6, 3))
+    config = parse_config({"config_version": 1, "name": "shop", **joined, **lines}, tmp_path / "regulars.toml")
+    with open_engine(config.engine, tmp_path) as engine:
+        tables = read_tables(config, engine)
+        orders = tables.events.select("customer_id", "amount", "kind_article").to_pyarrow().to_pylist()
+        visits = tables.sides["activities.visits"].rows.select("customer_id", "time", "measure", "kind_device")
+        assert sorted(tuple(row.values()) for row in orders) == [("C1", 10 * TICKS, "12"), ("C2", 5 * TICKS // 2, "12")]
+        assert sorted(tuple(row.values()) for row in visits.to_pyarrow().to_pylist()) == [
+            ("C1", datetime(2024, 1, 5, 8), 3 * TICKS // 2, "phone"),
+            ("C2", datetime(2024, 1, 6, 8), 3 * TICKS, "phone"),
+        ]

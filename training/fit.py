@@ -17,6 +17,7 @@ from features.errors import DataError
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
+from training.data.heavy_values import heavy_value_note
 from training.data.prediction import OutOfTimePredictions, Prediction
 from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, time_splits
 from training.evaluation.evaluate import (
@@ -117,7 +118,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         predictions=predictions,
         tuned=tuned,
         split=split,
-        notes=(*contacted_note(snapshots), *notes, *not_evaluated),
+        notes=(*contacted_note(snapshots), *heavy_value_note(snapshots), *notes, *not_evaluated),
     )
 
 

@@ -12,6 +12,7 @@ import ibis
 import pyarrow as pa
 
 from features.atomic_files import write_text_atomically
+from features.audit.amounts import amount_notes
 from features.audit.files import file_facts, file_lines, file_notes
 from features.audit.id_notes import audit_ids
 from features.audit.identity import identity_lines
@@ -197,10 +198,10 @@ def _audit_log(log: Log) -> Audit:
         tables = tables or read_log.read_tables(config, engine, all_columns=True)
         catalog_features(task, tables.contract)  # raises UsageError if two features have the same name
         report, ids = audit_tables(tables, task, engine), audit_ids(tables, config, engine)
-        files = file_facts(config, tables, engine)
+        files, amounts = file_facts(config, tables, engine), amount_notes(config, tables, engine, report.duplicate_rows)
     zones = zone_notes(config.events, task.timezone, tables.contract.has_clock)
-    breaches, notes = (*report.breaches, *ids.breaches), (*zones, *report.notes, *file_notes(files), *ids.notes)
-    return replace(report, files=files, ids=ids.facts, breaches=breaches, notes=notes)
+    notes = (*zones, *amounts, *report.notes, *file_notes(files), *ids.notes)
+    return replace(report, files=files, ids=ids.facts, breaches=(*report.breaches, *ids.breaches), notes=notes)
 
 
 def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import ibis
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.config.plan import Exclusion
@@ -23,6 +21,7 @@ from features.errors import UsageError
 from features.intake.customer_ids import stored_ids
 from features.intake.identifiers import as_identifier, identifier_text
 from features.intake.tables import Tables
+from features.sources.listed_values import read_listed_values
 
 LIST_COLUMN = "customer_id"
 MIN_LIST = 20  # a shorter list may well match nobody
@@ -80,23 +79,11 @@ def read_id_list(path: Path, where: str) -> list[str]:
         The ids in the file's order; blank ones are left out.
 
     Raises:
+        DataError: The file is damaged, or a line of it is malformed: somebody on the list would be missed.
         UsageError: There is no such file, or it has no such column.
     """
-    if not path.is_file():
-        raise UsageError(f"{where}: there is no such file; expected CSV or Parquet with a column {LIST_COLUMN}")
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            column = pq.ParquetFile(path).read(columns=[LIST_COLUMN])[LIST_COLUMN]
-        else:
-            as_text = pyarrow.csv.ConvertOptions(
-                column_types={LIST_COLUMN: pa.string()}, include_columns=[LIST_COLUMN], strings_can_be_null=False
-            )
-            column = pyarrow.csv.read_csv(path, convert_options=as_text)[LIST_COLUMN]
-    except (pa.ArrowInvalid, KeyError):
-        raise UsageError(
-            f"{where}: no column {LIST_COLUMN} can be read; expected CSV with a header, or Parquet"
-        ) from None
-    return [text for value in column.to_pylist() if (text := identifier_text(value)) is not None]
+    values = read_listed_values(path, where, LIST_COLUMN)
+    return [text for value in values if (text := identifier_text(value)) is not None]
 
 
 def match_ids(

@@ -63,6 +63,8 @@ def _sections(
 ) -> Iterator[tuple[str, TableSection, tuple[FilesRead, ...], tuple[SetAsideRows, ...]]]:
     """Each section with its name in the config, its files, and what was set aside of it."""
     yield "events", config.events, tables.files, tables.set_aside
+    if config.identity and tables.identity:
+        yield "identity", config.identity, tables.identity.files, tables.identity.set_aside
     keys = {
         f"activities.{feature_slug(name)}": (f"activities.{name}", each) for name, each in config.activities.items()
     }
@@ -115,11 +117,11 @@ def _reasons_by_file(
     rows = rows.filter(rows.reason.notnull())
     by_file: dict[str, dict[str, int]] = {}
     for row in engine.to_arrow(rows.group_by("file", "reason").aggregate(rows=rows.count())).to_pylist():
-        by_file.setdefault(_name(row["file"], config.folder), {})[row["reason"]] = row["rows"]
+        by_file.setdefault(file_name(row["file"], config.folder), {})[row["reason"]] = row["rows"]
     return by_file
 
 
-def _name(file: str, folder: Path) -> str:
+def file_name(file: str, folder: Path) -> str:
     """The name of a file for messages, from its path, or from its URL as Spark writes it."""
     path = unquote(file.removeprefix("file:")) if file.startswith("file:") else file
     return display_name(Path("/" + path.lstrip("/")) if path.startswith("/") else Path(path), folder.absolute())

@@ -7,6 +7,16 @@ __getattr__, __all__ = lazy_exports(
     {
         "action_reach": ["reach_by_action"],
         "contact_history": ["read_attributes", "read_earlier_contacts", "summarise_log"],
+        "live_plans": [
+            "PlanOnDisk",
+            "live_plan",
+            "mark_superseded",
+            "newest_plans_first",
+            "nightly_campaign",
+            "plans_of_cutoff",
+            "plans_superseded_by",
+            "superseded_by",
+        ],
         "measured_plans": ["MANIFEST", "MEASURED", "TABLE"],
         "plan_outcomes": ["PlanOutcomes", "read_plan_outcomes"],
         "required_contacts": ["require_contacts", "require_uplift_contacts"],

@@ -25,6 +25,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, gammaln, hyp2f1, psi
 from threadpoolctl import threadpool_limits
 
+from features.heavy_amounts import ordinary_limit
+
 Floats = NDArray[np.float64]
 Loss = Callable[[Floats], tuple[float, Floats]]  # log-parameters -> negative log-likelihood of all rows, its gradient
 
@@ -199,7 +201,8 @@ def fit_bgnbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weights:
 def fit_gamma_gamma(count: ArrayLike, mean_spend: ArrayLike, weights: ArrayLike | None = None) -> GammaGamma:
     """Fits Gamma-Gamma by maximum likelihood (FH (1a)); deterministic, never fails, always finite, q above 1.
 
-    Only customers with a purchase and a positive finite mean are used. The currency does not matter: amounts are
+    Only customers with a purchase and a positive finite mean are used. A mean that outweighs all others, as a mistyped
+    order gives, counts as the largest of the others (`ordinary_limit`). The currency does not matter: amounts are
     divided by their geometric mean first.
 
     Args:
@@ -216,6 +219,8 @@ def fit_gamma_gamma(count: ArrayLike, mean_spend: ArrayLike, weights: ArrayLike 
     True
     """
     x, z = np.broadcast_arrays(np.asarray(count, float), np.asarray(mean_spend, float))
+    known = z if weights is None else np.repeat(z, np.rint(np.asarray(weights, float)).astype(int))
+    z = np.minimum(z, ordinary_limit(known))
     rows = _distinct_rows(weights, np.where(x > 0, x, np.nan), np.log(np.where(z > 0, z, np.nan)))
     middle = _sum_of_products(rows[-1], rows[1]) / float(rows[-1].sum()) if rows.size else 0.0
     rows[1] -= middle

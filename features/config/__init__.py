@@ -21,8 +21,10 @@ __getattr__, __all__ = lazy_exports(
             "Events",
             "Identity",
             "MoneySection",
+            "NUMBER_ROLES",
             "Subscriptions",
             "TableSection",
+            "number_columns",
         ],
     },
 )

@@ -66,10 +66,7 @@ class PlanConfig(Section):
     """[plan]: which actions exist, and the budget and rules by which customers get them."""
 
     actions: dict[str, PlanAction] = Field(min_length=1, description="the actions by name")
-    campaign: Name = Field(
-        "retention",
-        description="name of the plan; plans of one name hold out the same customers. --campaign overrides it",
-    )
+    campaign: Name = Field("retention", description="name of the plan. --campaign overrides it")
     budget: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="maximum total cost; --budget overrides it"
     )
@@ -80,7 +77,12 @@ class PlanConfig(Section):
         0.1, ge=0, lt=1, description="share of eligible customers held out at random, to measure the effect"
     )
     seed: int = Field(
-        7, description="seed of the random assignment, which depends only on it, the campaign and the customer's id"
+        7, description="seed of the random assignment, which depends only on it, the cutoff and the customer's id"
+    )
+    independent: bool = Field(
+        False,
+        description="whether the campaigns of a cutoff are independent: each has a holdout of its own, contacts those "
+        "held out by another, and does not supersede it",
     )
     contacted_within: Duration | None = Field(
         None, description="exclude customers contacted within this time before the cutoff, such as '30d'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -15,8 +16,14 @@ COLUMN_KEYS = (
     "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
     "cost", "propensity", "start", "end", "end_known_at", "price", "reason", "currency", "person", "joined_at",
 )  # fmt: skip
+NUMBER_ROLES = ("amount", "quantity", "discount", "measure", "cost", "propensity", "price")
 COLUMN_LIST_KEYS = ("kinds", "attributes")
 ID_ROLES = ("customer", "order", "id", "action", "reason", "person")
+
+
+def number_columns(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the columns that may hold numbers, of those that a section names by role."""
+    return tuple(c for role, c in columns.items() if role in NUMBER_ROLES or role.startswith("attributes ("))
 
 
 class TableSection(Section):
@@ -35,7 +42,8 @@ class TableSection(Section):
     )
     query: str = Field(
         "",
-        description="SELECT over `source`, run before columns are read; for a database in its own dialect, run there",
+        description="one SELECT over `source` and other files, by paths relative to the config; it is trusted, only "
+        "reads, and runs before columns are read; for a database in its own dialect, run there",
     )
     password_env: str = Field(
         "", description="environment variable that holds the password; empty: PGPASSWORD or ~/.pgpass"

@@ -17,6 +17,7 @@ import ibis.expr.datatypes as dt
 import pyarrow as pa
 
 from features.config.load import EngineConfig
+from features.config.table_sections import number_columns
 from features.engines.window_spec import WindowSpec
 from features.errors import UsageError
 from features.sources.files import FilesRead, missing_column_notes, require_columns_of_files
@@ -228,7 +229,10 @@ def read_source_files(
         UsageError: A personal column is missing, or the query is not valid.
     """
     expected = [*columns.values(), *source.personal]
-    raw = engine.read_files(source.source, folder, expected, source.ids, file_column)
+    numbers = () if source.query else number_columns(columns)
+    raw = points_as_decimals(
+        engine.read_files(source.source, folder, expected, source.ids, file_column), engine, numbers
+    )
     files = engine.files_read[-1]
     table = drop_columns(raw, source.personal)
     names = set(raw.columns)
@@ -240,6 +244,21 @@ def read_source_files(
         require_columns_of_files(source, columns, files)
     require_personal(source, names)
     return table
+
+
+def points_as_decimals(rows: ibis.Table, engine: Engine, unless: Collection[str] = ()) -> ibis.Table:
+    """Return the rows of the last files read with numbers where points may separate thousands, read as decimals.
+
+    Args:
+        rows: The rows.
+        engine: Has read them.
+        unless: Columns that stay text, since `features.parsing` decides how they are to be read.
+
+    Returns:
+        The rows.
+    """
+    names = [name for name in engine.files_read[-1].thousands if name not in unless]
+    return rows.mutate(**{name: rows[name].try_cast("float64") for name in names}) if names else rows
 
 
 def scratch_folder(config: EngineConfig, folder: Path) -> Path | None:

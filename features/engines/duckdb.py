@@ -18,11 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import EngineConfig
+from features.engines import duckdb_times
 from features.engines.base import (
     builtin_text_function,
     claim_name,
     drop_columns,
     error_summary,
+    points_as_decimals,
     query_at_fault,
     quote_name,
     quote_text,
@@ -49,26 +51,6 @@ CLOSED = dict.fromkeys(
 )
 ROWS_DIGEST = "count(*), bit_xor(hash(t)), sum(hash(t) % 1000000007)"  # of the rows of t, in any order
 BATCH_ROWS = 100_000  # rows that are processed in Python at once
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.timestamp), dt.Timestamp("UTC")))
-def _localise(zone, moment):  # type: ignore[no-untyped-def]
-    """Convert local time of a zone to UTC (DuckDB's built-in function)."""
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, dt.Timestamp("UTC")), dt.timestamp))
-def _local_clock(zone, moment):  # type: ignore[no-untyped-def]
-    """Convert UTC to local time of a zone (DuckDB's built-in function)."""
-
-
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), dt.timestamp))
-def _parse_time(text, layout):  # type: ignore[no-untyped-def]
-    """Parse text to a timestamp, or null (DuckDB's built-in function)."""
-
-
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), dt.Timestamp("UTC")))
-def _parse_zoned_time(text, layout):  # type: ignore[no-untyped-def]
-    """Parse text with an offset or a zone, or null (DuckDB's built-in function)."""
 
 
 class DuckDBEngine:
@@ -192,7 +174,12 @@ class DuckDBEngine:
             UsageError: The SQL does not parse, is more than one SELECT, or names a table or column that is not there.
         """
         query = parse_query(source.query, source.section, folder, self.connection.con)
-        tables = [table, *(self._queried_table(each, source, folder) for each in query.tables)]
+        known, tables = {str((folder / source.source).absolute()): table}, [table]
+        for each in query.tables:
+            place = str((folder / each.path).absolute()) if each.path else each.call
+            if place not in known:
+                known[place] = self._queried_table(each, source, folder)
+            tables.append(known[place])
         views = [claim_name(f"source of {source.section}", self._used_names) for _ in tables]
         for view, rows in zip(views, align_types(tables, query), strict=True):
             self.connection.create_view(view, rows)
@@ -207,7 +194,7 @@ class DuckDBEngine:
         """The rows of files that a query names, without personal columns."""
         try:
             if table.path:
-                rows = self.read_files(table.path, folder, source.personal, source.ids)
+                rows = points_as_decimals(self.read_files(table.path, folder, source.personal, source.ids), self)
             else:
                 name = claim_name("queried files", self._used_names)
                 select = f"SELECT * FROM {table.call}"  # noqa: S608 (a part of the user's own query)
@@ -310,7 +297,7 @@ class DuckDBEngine:
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""
-        with self._reading("while reading the data", self.connection.compile(expr)):
+        with self._reading("while reading the data", expr):
             return expr.to_pyarrow()
 
     def count_rows(self, table: ibis.Table) -> int:
@@ -351,11 +338,11 @@ class DuckDBEngine:
 
     def to_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """Convert a naive timestamp in local time of `zone` to a naive timestamp in UTC."""
-        return _localise(ibis.literal(zone), moment).cast("timestamp")
+        return duckdb_times.localise(ibis.literal(zone), moment).cast("timestamp")
 
     def from_utc(self, moment: ibis.Value, zone: str) -> ibis.Value:
         """Convert a naive timestamp in UTC to a naive timestamp in local time of `zone`."""
-        return _local_clock(ibis.literal(zone), moment.cast(dt.Timestamp("UTC")))
+        return duckdb_times.local_clock(ibis.literal(zone), moment.cast(dt.Timestamp("UTC")))
 
     def parse_time(self, text: ibis.Value, layout: str) -> ibis.Value:
         """Parse text in a strftime layout to a naive timestamp, in UTC if the layout has an offset.
@@ -363,8 +350,8 @@ class DuckDBEngine:
         Text that does not match is null.
         """
         if re.search("%[zZ]", layout.replace("%%", "")):
-            return _parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
-        return _parse_time(text, ibis.literal(layout))
+            return duckdb_times.parse_zoned_time(text, ibis.literal(layout)).cast("timestamp")
+        return duckdb_times.parse_time(text, ibis.literal(layout))
 
     def interrupt(self) -> None:
         """Stop the running computation, from another thread."""
@@ -376,11 +363,12 @@ class DuckDBEngine:
         self._scratch.cleanup()
 
     @contextmanager
-    def _reading(self, what: str, sql: str = "") -> Iterator[None]:
-        """Explain errors of the block, which runs SQL, and forget the lines of CSV that it could not read."""
+    def _reading(self, what: str, run: ibis.Table | str = "") -> Iterator[None]:
+        """Explain errors of the block, which runs an expression or SQL, and forget the lines that it could not read."""
         try:
             yield
         except duckdb.Error as problem:
+            sql = run if isinstance(run, str) else self.connection.compile(run)  # compiled again only after a failure
             raise self._failed(what, problem, sql) from None
         finally:
             drop_rejects(IGNORED, self.connection.con)

@@ -39,6 +39,7 @@ from features.engines.spark_session import (
     SQL_SETTINGS,
     active_session,
     delete_folder,
+    error_reason,
     send_packages,
     shared_folder,
     start_session,
@@ -219,7 +220,7 @@ class SparkEngine:
             return self._keep(name, self._frame(expr))
         except SPARK_ERRORS as problem:
             query = query_at_fault(self.connection.compile(expr), self._query_views)
-            raise DataError(f"{query}while building {name}: {error_summary(problem)}") from None
+            raise DataError(f"{query}while building {name}: {error_reason(problem)}") from None
 
     def store_arrow(self, name: str, rows: pa.Table) -> ibis.Table:
         """Store a small Arrow table under a name and return the stored table."""
@@ -250,7 +251,7 @@ class SparkEngine:
         try:
             return self._keep(name, self._frame(expr).mapInArrow(work, kinds))
         except SPARK_ERRORS as problem:
-            raise DataError(f"while building {name}: {error_summary(problem)}") from None
+            raise DataError(f"while building {name}: {error_reason(problem)}") from None
 
     def aggregate_windows(self, rows: ibis.Table, spec: WindowSpec, name: str) -> ibis.Table:
         """Aggregate measures over windows of the past in Spark's workers, and store them.
@@ -279,7 +280,7 @@ class SparkEngine:
             ordered = self._frame(inputs).repartition(keys[0]).sortWithinPartitions(*keys)
             return self._keep(name, ordered.mapInArrow(work, kinds))
         except SPARK_ERRORS as problem:
-            raise DataError(f"while building {name}: {error_summary(problem)}") from None
+            raise DataError(f"while building {name}: {error_reason(problem)}") from None
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""
@@ -287,7 +288,7 @@ class SparkEngine:
             rows = self.session.sql(self.connection.compile(expr)).toArrow()
         except SPARK_ERRORS as problem:
             query = query_at_fault(self.connection.compile(expr), self._query_views)
-            raise DataError(f"{query}while reading the data: {error_summary(problem)}") from None
+            raise DataError(f"{query}while reading the data: {error_reason(problem)}") from None
         return rows.cast(expr.schema().to_pyarrow())
 
     def count_rows(self, table: ibis.Table) -> int:
@@ -354,7 +355,7 @@ class SparkEngine:
         try:
             self._frame(expr).write.mode("append").option("compression", "zstd").parquet(f"file://{target.resolve()}")
         except SPARK_ERRORS as problem:
-            raise DataError(f"while writing {target.name}: {error_summary(problem)}") from None
+            raise DataError(f"while writing {target.name}: {error_reason(problem)}") from None
         for extra in (*target.glob(".*.crc"), *target.glob("_SUCCESS")):
             extra.unlink()
 

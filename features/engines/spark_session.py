@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 from features.code_digest import PROJECT_ROOT
@@ -20,6 +22,7 @@ from features.engines.base import error_summary
 from features.engines.java import temporary_java_home
 from features.engines.spark_files import is_remote_path, zip_package
 from features.errors import UsageError
+from features.system_errors import explain_system_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -31,6 +34,7 @@ with warnings.catch_warnings():
 
 for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
     PySparkLogger.getLogger(name).disabled = True  # they log every error to stderr, including the data values
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 SPARK_ERRORS = (PySparkException, Py4JError)
 MEMORY_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
 MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
@@ -85,21 +89,44 @@ def start_session(config: EngineConfig, scratch: Path) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.config(map={"spark.app.name": "regulars", **session_settings(config, scratch)})
     try:
-        with temporary_java_home(scratch), _own_interrupt_handler():
+        with temporary_java_home(scratch), _interrupted_afterwards():
             return builder.getOrCreate()
     except SPARK_ERRORS as problem:
         raise UsageError(f"[engine] Spark does not start: {error_summary(problem)}") from None
 
 
 @contextmanager
-def _own_interrupt_handler() -> Iterator[None]:
-    """Keep this process's handler of Ctrl-C: Spark sets one that asks Java first, and may wait for it for long."""
-    handler = signal.getsignal(signal.SIGINT)
+def _interrupted_afterwards() -> Iterator[None]:
+    """Let Spark start completely before Ctrl-C stops this process; a second Ctrl-C stops it at once.
+
+    A Java that is starting would not notice that nobody waits for it. Spark also sets a handler of its own, which asks
+    Java first and may wait for it for long; this process's handlers are set again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in STOPPING}
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, handlers[number])
+
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, remember)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
+
+
+def error_reason(problem: Exception) -> str:
+    """Why Spark failed: what is wrong with the machine and what to do, or the first line of its message."""
+    return str(explain_system_error(problem) or error_summary(problem))
 
 
 def session_settings(config: EngineConfig, scratch: Path) -> dict[str, str]:

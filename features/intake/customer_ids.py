@@ -218,7 +218,10 @@ def output_id_rule(config: Config) -> int:
     """The version of the rule for ids by which the output was made; an output without scores is of the present one."""
     stored = _read_json(config.output / IDS_FILE) or {}
     if "rule" in stored or not any(config.outputs.scored_folders()):
-        return int(stored.get("rule", RULE_VERSION))
+        rule = stored.get("rule", RULE_VERSION)
+        if not isinstance(rule, int):
+            raise _damaged_file(config.output / IDS_FILE)
+        return rule
     return 1
 
 

@@ -25,6 +25,7 @@ from features.intake.customer_table import with_customer_table
 from features.intake.earlier_ids import earlier_ids_problem
 from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.identity import join_persons
+from features.intake.reused_orders import split_reused_orders
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
     count_set_aside,
@@ -72,13 +73,16 @@ def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Ta
     steps.update()
     if events.id:
         stored = engine.store("intake_once", _mark_repeated_ids(stored))
+    reused = 0
+    if events.order:
+        stored, reused = split_reused_orders(stored, bool(events.amount), engine)
     aside = count_set_aside(stored, engine)
     stakes = money_at_stake(normalised, aside, engine)
     refuse_unreadable(aside, rows, rows_read, stakes)
     tables = _summarise(stored, source, config, engine, (*empty, *aside, *malformed))
     dropped = rows_read - engine.count_rows(stored)
     read = rows_read + sum(e.rows for e in empty)
-    tables = replace(tables, rows_read=read, duplicates_dropped=dropped, files=files)
+    tables = replace(tables, rows_read=read, duplicates_dropped=dropped, files=files, reused_orders=reused)
     tables = replace(tables, earlier_ids=earlier_ids_problem(config, engine))
     steps.close()
     return _with_side_tables(tables, config, engine)
@@ -221,4 +225,7 @@ def read_customer_events(config: Config, engine: Engine, ids: Sequence[str]) -> 
     customer_rows = rows_of_customer(rows, ids, config, engine)
     if events.id:
         customer_rows = _mark_repeated_ids(engine.store("intake_of_one", customer_rows))
+    if events.order:
+        stored = engine.store("orders_of_one", customer_rows)
+        customer_rows, _ = split_reused_orders(stored, bool(events.amount), engine)
     return customer_rows.filter(customer_rows.reason.isnull()).drop("reason")

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 import ibis
 
-from features.config.table_sections import MoneySection, TableSection
+from features.config.table_sections import NUMBER_ROLES, MoneySection, TableSection
 from features.currencies import is_currency_code
 from features.engines.base import Engine
 from features.intake.columns import blank_to_null
-from features.intake.numbers import MONEY_ROLES, NumberReader, as_ticks
 from features.intake.times import TimeReader
 from features.money import LARGEST_AMOUNT
-from features.parsing import ExchangeRates, decide_exchange_rates, rough_number
+from features.parsing import MONEY_ROLES, ExchangeRates, NumberReader, as_ticks, decide_exchange_rates, rough_number
 
 Checks = dict[str, ibis.Value]
 
@@ -148,7 +147,6 @@ class SectionRows:
 
 
 TIME_ROLES = ("time", "start", "end", "since", "known_at", "end_known_at", "joined_at")
-NUMBER_ROLES = ("amount", "quantity", "discount", "measure", "cost", "propensity", "price")
 
 
 def section_rows(place: str, section: TableSection, source: ibis.Table, engine: Engine, zone: str) -> SectionRows:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import ibis
 
-from features.config.table_sections import TableSection
+from features.config.table_sections import NUMBER_ROLES, TableSection
 from features.engines.base import Engine
 from features.errors import DataError, sample
 from features.intake.columns import blank_to_null
 from features.intake.identifiers import as_identifier
-from features.intake.section_rows import NUMBER_ROLES, TIME_ROLES, SectionRows, first_reason, listed_roles, section_rows
+from features.intake.section_rows import TIME_ROLES, SectionRows, first_reason, listed_roles, section_rows
 from features.intake.tables import SetAsideRows
 
 UNUSABLE = ("missing", "unreadable", "infinite", "impossible", "negative", "other")  # the first words of reasons

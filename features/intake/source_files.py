@@ -38,6 +38,7 @@ def _file_sources(config: Config) -> list[str]:
     """The sources of all tables that are files, globs or folders."""
     sections: list[TableSection | None] = [
         config.events, *config.activities.values(), config.customers, config.contacts, config.subscriptions,
+        config.identity,
     ]  # fmt: skip
     sources: list[str] = []
     for known in (each for each in sections if each is not None and "://" not in each.source):

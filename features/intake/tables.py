@@ -62,6 +62,7 @@ class Tables:
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
+        reused_orders: How many order ids a customer used again after a long pause; each use is an order of its own.
         files: The files of the events, one entry for each table of files; empty for a database.
         persons: The ids of each person.
         identity: The joins: customer_id, person, has_events (whether the log has the id); None without [identity].
@@ -82,6 +83,7 @@ class Tables:
     set_aside: tuple[SetAsideRows, ...]
     duplicates_dropped: int
     fingerprint: str
+    reused_orders: int = 0
     files: tuple[FilesRead, ...] = ()
     earlier_ids: str = ""
     persons: Persons = NO_PERSONS

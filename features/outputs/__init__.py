@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "layout": ["OutputFolder", "UPLIFT_MANIFEST", "cutoff_name", "plan_name"],
+        "layout": ["OutputFolder", "PLAN_MANIFEST", "UPLIFT_MANIFEST", "cutoff_name", "plan_name"],
         "manifests": [
             "Manifest",
             "Measurement",
@@ -15,6 +15,7 @@ __getattr__, __all__ = lazy_exports(
             "PlanManifest",
             "ScoreManifest",
             "SegmentManifest",
+            "SupersededPlan",
             "UpliftManifest",
             "manifest_text",
             "read_manifest",

@@ -184,6 +184,8 @@ class PlanManifest(Manifest):
         spent: What it spends.
         gain: The expected gain.
         bound: No plan within the rules is expected to gain more.
+        unmeasurable: The actions with too few customers held out to measure them.
+        holdout: Share, seed and key of the random draw.
         past: By what the log before the cutoff is recognised when the plan is measured.
         timezone: The zone in which its days begin.
     """
@@ -217,11 +219,27 @@ class PlanManifest(Manifest):
     assumed: bool = False
     effects_sha256: str | None = None
     design: dict[str, Any] = {}
+    unmeasurable: dict[str, dict[str, Any]] = {}
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
     past: dict[str, Any] | None = None
     timezone: str = "UTC"
+
+
+class SupersededPlan(Manifest):
+    """`plans/cutoff=D/CAMPAIGN/superseded.json`: a newer plan of the cutoff took the place of this one.
+
+    Attributes:
+        campaign: The plan's name.
+        by: The campaign of the newer plan.
+    """
+
+    AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff}"
+    ADVICE: ClassVar[str] = "remove it if that plan is the one in use, or run `{command}` again"
+
+    campaign: str = ""
+    by: FileName
 
 
 class Measurement(Manifest):
@@ -236,6 +254,8 @@ class Measurement(Manifest):
         sample_ratio: Whether the sizes of the groups contradict the randomisation.
         customers: How many were measured, treated, held out and missing.
         returns: Costs and gain, in all and by action.
+        withheld: Groups that are too small for a row, and how many customers held out would do.
+        counted_up_to: By outcome, how much one customer counts in adjusted effects.
     """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
@@ -248,12 +268,16 @@ class Measurement(Manifest):
     sample_ratio: SampleRatio
     customers: dict[str, Count]
     returns: dict[str, dict[str, Any]] = {}
+    withheld: Rows = []
+    counted_up_to: dict[str, float] = {}
     plan_sha256: str = ""
     days: int = 0
     horizon_days: int = 0
     matures: str = ""
     exposure: dict[str, dict[str, Any]] = {}
     contamination: dict[str, Any] = {}
+    policy_since: date | None = None
+    superseded_by: str | None = None
 
 
 class MonitoringRecord(Manifest):

@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "exchange_rates": ["ExchangeRates", "decide_exchange_rates"],
+        "number_reader": ["MONEY_ROLES", "NumberReader", "as_ticks"],
         "number_styles": ["NUMBER", "NumberStyle", "decide_number_style", "is_given", "rough_number", "survey_numbers"],
         "time_layouts": [
             "FIRST_BIRTHDAY",

@@ -21,7 +21,7 @@ import ibis
 from features.currencies import currency_code
 from features.engines.base import Engine
 
-SPACES = "\t\n\v\f\r \u00a0\u2007\u2009\u202f"  # with the spaces that people put between thousands
+SPACES = "\\x09-\\x0d \u00a0\u2007\u2009\u202f"  # with the spaces that people put between thousands
 SPACE = f"[{SPACES}]*"
 # Text must match a pattern before an engine reads it as a number, since engines differ in what else they accept.
 DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"

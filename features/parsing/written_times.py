@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 import ibis
@@ -20,9 +21,9 @@ ANYTHING_WITH_OFFSET = rf"^(.*?){OFFSET}{ASCII_BLANK}$"
 OFFSET_AT_END_OF_FORMAT = re.compile(rf" ?%z$|(?<!%){OFFSET}$")
 FORMAT_DIRECTIVE = re.compile(r"%[-_0^#]?(.)")
 CLOCK_DIRECTIVES = frozenset("HIMSfpXTRrcsgnzZ")
-LAST_MILLISECOND = 253_402_300_800_000  # of the year 9999
+EPOCH, LAST_MICROSECOND = datetime(1970, 1, 1), 253_402_300_800_000_000  # noqa: DTZ001 (UTC; of the year 9999)
 Unit = Literal["s", "ms", "us", "ns"]
-MILLISECONDS: dict[str, float] = {"s": 1e3, "ms": 1.0, "us": 1e-3, "ns": 1e-6}
+MICROSECONDS: dict[str, float] = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,12 @@ def read_formats(column: ibis.Value, layouts: tuple[str, ...], engine: Engine) -
 
 
 def read_epoch(column: ibis.Value, unit: Unit) -> WrittenTimes:
-    """Numbers of seconds, or of parts of a second, since 1970 began in UTC; to the millisecond."""
-    milliseconds = (column * MILLISECONDS[unit]).floor().try_cast("int64")
-    possible = ((milliseconds >= 0) & (milliseconds < LAST_MILLISECOND)).ifelse(milliseconds, ibis.null("int64"))
-    return WrittenTimes(possible.as_timestamp("ms").cast("timestamp"), offset=ibis.literal(0))
+    """Numbers of seconds, or of parts of a second, since 1970 began in UTC."""
+    number = column * MICROSECONDS[unit]
+    possible = ((number >= 0) & (number < LAST_MICROSECOND)).ifelse(
+        number.round().try_cast("int64"), ibis.null("int64")
+    )
+    return WrittenTimes(ibis.literal(EPOCH, "timestamp") + possible.as_interval("us"), offset=ibis.literal(0))
 
 
 def has_clock(layout: str) -> bool:

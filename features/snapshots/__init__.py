@@ -18,7 +18,7 @@ __getattr__, __all__ = lazy_exports(
             "write_snapshots",
         ],
         "built_file": ["require_build_target"],
-        "cache": ["builder_digest", "open_cache"],
+        "cache": ["PART_NAME", "builder_digest", "open_cache"],
         "counterfactual": [
             "CutoffLog",
             "EVENTS",

@@ -20,6 +20,7 @@ __getattr__, __all__ = lazy_exports(
             "note_files_not_read",
             "require_columns_of_files",
         ],
+        "listed_values": ["read_listed_values"],
         "parquet_files": [
             "ADVICE",
             "FIRST_INEXACT_INTEGER",

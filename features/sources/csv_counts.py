@@ -11,10 +11,20 @@ import duckdb
 
 from features.sources.csv_groups import CsvGroup, quote_column
 from features.sources.csv_layout import sample_rows
-from features.sources.csv_types import TEXT, common_type, decide_type, detailed_counts, exceptions_test, guess_type
+from features.sources.csv_types import (
+    FLOAT,
+    MAYBE_THOUSANDS,
+    TEXT,
+    common_type,
+    counts_of_points,
+    decide_type,
+    detailed_counts,
+    exceptions_test,
+    guess_type,
+)
 from features.sources.text_files import count_blank_lines
 
-SAMPLED_FILES, SAMPLED_ROWS = 20, 200  # which the types of columns are guessed from; all rows confirm them
+SAMPLED_ROWS = 200  # of a file, from which the types of columns are guessed; all rows confirm them
 FILE, REJECTS = "regulars file", "regulars_rejects"
 
 
@@ -43,7 +53,7 @@ def guess_types(groups: Sequence[CsvGroup]) -> dict[str, str]:
     """Return a type for each column (in lower case), from the first rows of some files; '' if these are blank."""
     guesses: dict[str, str] = {}
     for group in groups:
-        files = group.files[:SAMPLED_FILES]
+        files = [file for file in group.files if file.text.head]
         samples = ((file, row) for file in files for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS))
         rows = [row for file, row in samples if tuple(row) not in file.totals]
         for position, column in enumerate(map(str.casefold, group.layout.columns)):
@@ -174,3 +184,42 @@ def confirm_types(
             _take_rejects(connection)
     decided = {column: decide_type(totals[column], column in ids) for column in doubtful}
     return {column: decided.get(column, guess or TEXT) for column, guess in guesses.items()}
+
+
+def columns_of_thousands(
+    groups: Sequence[CsvGroup], types: Mapping[str, str], connection: duckdb.DuckDBPyConnection
+) -> frozenset[str]:
+    """Return the columns of floats (in lower case) in which every point may separate thousands, as in 1.234.
+
+    Args:
+        groups: All files.
+        types: The type of each column.
+        connection: Where DuckDB runs.
+
+    Returns:
+        The columns; one other number with a point, such as 0.5, shows that points separate decimals.
+    """
+    likely = {column for column, kind in types.items() if kind == FLOAT} - _with_decimals(groups)
+    thousands, others = Counter[str](), Counter[str]()
+    for group in groups:
+        columns = [c for c in group.layout.columns if c.casefold() in likely]
+        facts = [fact for c in columns for fact in counts_of_points(quote_column(c))]
+        by_file = _facts_by_file(group, facts, connection) if facts else {}
+        for numbers in by_file.values():
+            for i, column in enumerate(map(str.casefold, columns)):
+                thousands[column] += numbers[2 * i]
+                others[column] += numbers[2 * i + 1]
+        if facts:
+            _take_rejects(connection)
+    return frozenset(column for column in likely if thousands[column] and not others[column])
+
+
+def _with_decimals(groups: Sequence[CsvGroup]) -> set[str]:
+    """The columns (in lower case) of which the first rows show that points separate decimals."""
+    columns = set()
+    for group in groups:
+        for file in group.files:
+            for row in sample_rows(file.layout, file.text.head, SAMPLED_ROWS):
+                pairs = zip(group.layout.columns, row, strict=False)
+                columns |= {c.casefold() for c, v in pairs if "." in v and not MAYBE_THOUSANDS.match(v.strip())}
+    return columns

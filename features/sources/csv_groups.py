@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from features.sources.csv_layout import CsvLayout, read_layout, total_rows
 from features.sources.files import escape_glob
 from features.sources.text_files import TextFile
 
 REMEMBERED_LAYOUTS = 20
+KEPT_TEXTS = 20  # of a group, from whose first lines the types of columns are guessed
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class CsvGroup:
         return f"CASE WHEN {first} IS NULL OR {first} < '!' THEN coalesce({values}) IS NULL ELSE false END"
 
 
-def group_files(texts: Sequence[TextFile], keys: tuple[str, ...], expected: Collection[str]) -> list[CsvGroup]:
+def group_files(texts: Iterable[TextFile], keys: tuple[str, ...], expected: Collection[str]) -> list[CsvGroup]:
     """Group files of one layout and compression, in the order of the first file of each group.
 
     Args:
@@ -107,7 +108,9 @@ def group_files(texts: Sequence[TextFile], keys: tuple[str, ...], expected: Coll
             layout = read_layout(text.head, text.complete, expected)
             known = [layout, *known[: REMEMBERED_LAYOUTS - 1]]
         alike = (layout.dialect, layout.columns, layout.unnamed, layout.skipped_rows, text.compression)
-        groups.setdefault(alike, []).append(CsvFile(text, layout, total_rows(layout, text.tail)))
+        files, totals = groups.setdefault(alike, []), total_rows(layout, text.tail)
+        known_text = text if len(files) < KEPT_TEXTS else replace(text, head="")  # there may be thousands of them
+        files.append(CsvFile(replace(known_text, tail=""), layout, totals))
     return [CsvGroup(tuple(files), keys) for files in groups.values()]
 
 

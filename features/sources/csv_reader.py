@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from features.errors import DataError
-from features.sources.csv_counts import CsvCounts, confirm_types, count_files, guess_types
+from features.sources.csv_counts import CsvCounts, columns_of_thousands, confirm_types, count_files, guess_types
 from features.sources.csv_groups import CsvGroup, group_files, quote_column, quote_text
-from features.sources.csv_types import as_type
+from features.sources.csv_types import TEXT, as_type
 from features.sources.files import (
     FileRead,
     FilesRead,
@@ -21,7 +21,8 @@ from features.sources.files import (
     name_files,
     partition_keys,
 )
-from features.sources.text_files import read_text_file
+from features.sources.text_files import TextFile, read_text_file
+from features.system_errors import explain_system_error
 
 IGNORED = "regulars_ignored"  # where scans of files with malformed lines record one of them; to be dropped after each
 
@@ -87,16 +88,12 @@ def read_csv_files(
     """
     distinct, notes = distinct_files([path.absolute() for path in paths])
     names = [display_name(path, place.folder.absolute()) for path in distinct]
-    texts = [
-        read_text_file(path, name, place.scratch / f"text-{number}.csv")
-        for number, (path, name) in enumerate(zip(distinct, names, strict=True))
-    ]
-    empty = [name for name, text in zip(names, texts, strict=True) if text is None]
-    if len(empty) == len(texts):
+    empty = list[str]()
+    texts = _filled_texts(zip(distinct, names, strict=True), place.scratch, empty)
+    groups = group_files(texts, partition_keys(distinct), columns.expected)
+    if not groups:
         raise all_empty(source, names)
     notes += [f"{name_files(empty)} {'is' if len(empty) == 1 else 'are'} empty and not read"] if empty else []
-    filled = [text for text in texts if text is not None]
-    groups = group_files(filled, partition_keys(distinct), columns.expected)
     guesses = guess_types(groups)
     ids = frozenset(map(str.casefold, columns.as_written))
     try:
@@ -104,12 +101,25 @@ def read_csv_files(
             name: each for group in groups for name, each in count_files(group, guesses, ids, place.connection).items()
         }
         types = confirm_types(groups, guesses, counts, ids, place.connection)
+        thousands = columns_of_thousands(groups, types, place.connection)
     except duckdb.Error as problem:
         raise DataError(_explanation(groups, source, place.connection, problem)) from None
     spelling = _spelling(groups, columns.expected)
+    types |= dict.fromkeys(thousands, TEXT)
     parts = [_select(group, types, spelling, counts, columns.file) for group in groups]
     read = _files_read(source, groups, counts, (*notes, *_layout_notes(groups)))
-    return CsvRows("\nUNION ALL BY NAME\n".join(parts), read)
+    spelled = tuple(sorted(spelling[column] for column in thousands))
+    return CsvRows("\nUNION ALL BY NAME\n".join(parts), replace(read, thousands=spelled))
+
+
+def _filled_texts(files: Iterable[tuple[Path, str]], scratch: Path, empty: list[str]) -> Iterator[TextFile]:
+    """Each file that is not empty, when it is asked for; adds the names of the others to `empty`."""
+    for number, (path, name) in enumerate(files):
+        text = read_text_file(path, name, scratch / f"text-{number}.csv")
+        if text is None:
+            empty.append(name)
+        else:
+            yield text
 
 
 def _spelling(groups: Sequence[CsvGroup], expected: Collection[str]) -> dict[str, str]:
@@ -210,6 +220,8 @@ def _explanation(
     groups: Sequence[CsvGroup], source: str, connection: duckdb.DuckDBPyConnection, problem: duckdb.Error
 ) -> str:
     """Why files cannot be read, with the name of the first that cannot."""
+    if known := explain_system_error(problem):
+        return f"{source}: {known}"
     for file, keys in [(file, group.keys) for group in groups for file in group.files]:
         alone = CsvGroup((file,), keys)
         try:

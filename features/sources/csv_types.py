@@ -13,8 +13,10 @@ BOOLEAN, INTEGER, FLOAT, TEXT = "BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"
 ID = "ID"  # a whole number that a float keeps
 BOOLEANS = ("true", "false", "t", "f", "yes", "no")
 MOST_DIGITS = 16  # of a number that is a float without loss
-WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
-NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?([.][0-9]*)?([eE][-+]?[0-9]+)?|-?(inf|infinity|nan)", re.IGNORECASE)
+MAYBE_THOUSANDS = re.compile(r"^-?[1-9][0-9]{0,2}[.][0-9]{3}$")  # 1.234
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})")  # which may be too large: the counts decide
+NUMBER = re.compile(r"-?(?=[.]?[0-9])(0|[1-9][0-9]*)?([.][0-9]*)?(e[-+]?[0-9]+)?|-?(inf|infinity|nan)", re.IGNORECASE)
+MANY_DIGITS = re.compile(rf"-?[0-9]{{{MOST_DIGITS},}}([.]0*)?")
 
 
 def guess_type(values: Iterable[str]) -> str:
@@ -48,8 +50,8 @@ def common_type(one: str, other: str) -> str:
 def _type_of(text: str) -> str:
     if WHOLE_NUMBER.fullmatch(text):
         return INTEGER
-    if NUMBER.fullmatch(text) and len(text) <= MOST_DIGITS:
-        return FLOAT
+    if NUMBER.fullmatch(text):
+        return TEXT if MANY_DIGITS.fullmatch(text) else FLOAT
     return BOOLEAN if text.lower() in BOOLEANS else TEXT
 
 
@@ -78,7 +80,8 @@ def exceptions_test(column: str, kind: str, is_id: bool = False) -> str:
 def _odd_number(text: str) -> str:
     """SQL that is true where a number is long, or is written in a way that a float does not keep."""
     return (
-        f"length({text}) >= {MOST_DIGITS} OR contains({text}, '_') OR {text} ^@ '+' "
+        f"(length({text}) >= {MOST_DIGITS} AND (NOT contains({text}, '.') OR suffix({text}, '.0'))) "
+        f"OR contains({text}, '_') OR {text} ^@ '+' "
         f"OR ({text} >= '00' AND {text} < '0:') OR ({text} >= '-00' AND {text} < '-0:')"
     )
 
@@ -109,6 +112,18 @@ def decide_type(counts: Mapping[str, int], is_id: bool = False) -> str:
     if is_id and counts[INTEGER] != values:
         return FLOAT if values and counts[ID] == values else TEXT
     return next((kind for kind in (INTEGER, FLOAT, BOOLEAN) if values and counts[kind] == values), TEXT)
+
+
+def counts_of_points(column: str) -> tuple[str, str]:
+    """Return SQL that counts, in a quoted text column, numbers such as 1.234, and other numbers with a point.
+
+    The point of the former may separate thousands.
+    """
+    text = f"nullif(trim({column}), '')"
+    return (
+        f"count_if(regexp_matches({text}, '{MAYBE_THOUSANDS.pattern}'))",
+        f"count_if(contains({text}, '.') AND NOT regexp_matches({text}, '{MAYBE_THOUSANDS.pattern}'))",
+    )
 
 
 def as_type(column: str, kind: str) -> str:

@@ -18,6 +18,7 @@ FILE_FORMATS = {
 FOLDERS_OF_OTHER_PROGRAMS = ("_temporary", "_delta_log")  # which Spark keeps beside its Parquet files
 SIDE_FILES = re.compile(r"_.*|.*\.(crc|md|toml|sql|py|sh|log)", re.IGNORECASE)  # of no interest in a folder of data
 MOST_NAMED = 3
+NUMBERED_COLUMN = re.compile(r"column0+")  # the first, of a CSV file without a header
 SELECT_ALL = "SELECT * FROM source"
 PARTITION = re.compile(r"([^=/\\]+)=[^/\\]*")
 
@@ -62,6 +63,7 @@ class FilesRead:
         empty_columns: Columns without a name and without any value, which were ignored.
         totals: Rows of totals at the ends of files, which were left out.
         notes: What else was ignored.
+        thousands: Columns of CSV files in which every point may separate thousands, as in 1.234; they are text.
     """
 
     source: str
@@ -70,6 +72,7 @@ class FilesRead:
     empty_columns: int = 0
     totals: int = 0
     notes: tuple[str, ...] = ()
+    thousands: tuple[str, ...] = ()
 
     @property
     def malformed(self) -> int:
@@ -260,6 +263,8 @@ def require_columns_of_files(source: Source, roles: Mapping[str, str], read: Fil
         column, file = roles[role], lacking[0]
         others = f" and {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
         hint = f"{suggest_column(column, file.columns)}it has {', '.join(file.columns)}"
+        if NUMBERED_COLUMN.fullmatch(file.columns[0]):
+            hint = "it seems to have no header"
         raise DataError(
             f"{source.source}: {file.name}{others} of {len(read.files):,} files: no column {column!r} "
             f"([{source.section}] {role}), which {example} has; {hint}. Add it; or allow it to be missing, with "

@@ -60,6 +60,11 @@ class TextFile:
     complete: bool
     lines: int
 
+    def read(self) -> str:
+        """Return all of the text."""
+        with _open(self.path, self.compression) as stream:
+            return stream.read().decode("utf-8-sig")
+
 
 @dataclass(frozen=True)
 class _LineEnds:

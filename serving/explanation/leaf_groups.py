@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.explanation.treeshap_kernels import MOST_STATES, Array, compiled
+from serving.explanation.treeshap_kernels import MOST_STATES, Array
+from serving.machine_code import compiled
 
 STATES_PER_LOOKUP = 1000.0  # the states that cost as much to bring into the cache as one lookup for a block of rows
 MOST_GROUP_LEAVES = 64  # the most leaves of a group: one bit for each

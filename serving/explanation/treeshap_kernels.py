@@ -5,37 +5,15 @@ Everything here is plain arithmetic in a fixed order, without fast-math: NaN is 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from serving.machine_code import compiled
 
 MOST_STATES = 8192  # the most states of a group with a table: 64 KiB for each of its features
 STRIP_ROWS = 128  # rows computed together for a group without a table
 ZERO = float(np.float32(1e-35))  # LightGBM takes smaller numbers for 0
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function, and keep the machine code for the next process if a folder can be written to."""
-    try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # numba found none
-        _warn()
-        return numba.njit(nogil=True, error_model="numpy")(function)
-
-
-@lru_cache(maxsize=1)
-def _warn() -> None:
-    """Warn once that every process has to compile."""
-    logging.getLogger(__name__).warning(
-        "the compiled code of explanations cannot be kept, so each process compiles it again, which takes about ten "
-        "seconds: set NUMBA_CACHE_DIR to a folder that can be written"
-    )
-
-
 Array = np.ndarray
 
 

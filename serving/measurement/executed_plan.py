@@ -14,6 +14,7 @@ from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.errors import DataError, RefusedError, sample
 from features.intake.log import Log
 from features.task import Window, other_zone
+from serving.measurement.shared_draw import SharedDraw, first_scores
 from serving.planning.plan import Plan
 
 RETURN, VALUE = "return", "value"
@@ -42,6 +43,7 @@ class ExecutedPlan:
         other_actions: Customers contacted, by each action that the plan does not have.
         log: Outcomes and contacts, from the log.
         horizon: Days over which outcomes count.
+        policy_since: The cutoff of the first plan that held out the same customers; None if this plan drew its own.
     """
 
     plan: Plan
@@ -62,6 +64,7 @@ class ExecutedPlan:
     other_actions: dict[str, int]
     log: PlanOutcomes
     horizon: Window
+    policy_since: date | None = None
 
     @property
     def treated(self) -> np.ndarray:
@@ -114,18 +117,25 @@ def load_executed_plan(log: Log, plan: Plan, other_log: bool = False) -> Execute
         )
     actions = tuple(facts.actions)
     _refuse_not_executed(plan, actions, outcomes)
-    return _join(plan, actions, table, known, outcomes, horizon)
+    return _join(plan, actions, table, known, outcomes, horizon, first_scores(log.config, plan))
 
 
 def _join(
-    plan: Plan, actions: tuple[str, ...], table: pa.Table, known: np.ndarray, log: PlanOutcomes, horizon: Window
+    plan: Plan,
+    actions: tuple[str, ...],
+    table: pa.Table,
+    known: np.ndarray,
+    log: PlanOutcomes,
+    horizon: Window,
+    draw: SharedDraw,
 ) -> ExecutedPlan:
     contacts, other_contacts, cost, outside = _contacts(table["customer_id"], actions, plan, log)
     assigned = pc.index_in(table["would_have"], value_set=pa.array(actions, pa.string())).fill_null(-1).to_numpy()
     outcomes = {RETURN: 1.0 - log.customers["churned"].to_numpy()}
     if not log.customers["value"].null_count:
         outcomes[VALUE] = log.customers["value"].to_numpy()
-    columns = {"before": log.customers["before"], **{name: table[name] for name in ("churn_probability", "value")}}
+    before = {} if draw.since else {"before": log.customers["before"]}
+    columns = {**before, **draw.scores}
     columns = {name: column for name, column in columns.items() if not column.null_count}
     other_actions = log.contacts.filter(pc.invert(pc.is_in(log.contacts["action"], pa.array(actions, pa.string()))))
     return ExecutedPlan(
@@ -147,6 +157,7 @@ def _join(
         other_actions={row["values"]: row["counts"] for row in other_actions["action"].value_counts().to_pylist()},
         log=log,
         horizon=horizon,
+        policy_since=draw.since,
     )
 
 

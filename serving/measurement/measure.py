@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_file, write_text_atomically
+from features.campaigns.live_plans import superseded_by
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
@@ -21,7 +22,7 @@ from features.intake.log import Business, opened
 from features.json_files import file_digest
 from features.outputs.manifests import Measurement, manifest_text, read_manifest
 from features.outputs.parquet_files import read_parquet
-from serving.measurement.effect_estimates import effect_rows, plan_returns
+from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
 from serving.planning.plan import Plan, read_plan
@@ -42,6 +43,8 @@ EFFECT_SCHEMA = pa.schema(
         ("mean_treated", pa.float64()),
         ("mean_held", pa.float64()),
         ("together", pa.int64()),
+        ("pooled", pa.float64()),
+        ("pooled_error", pa.float64()),
     ]
 )
 
@@ -79,7 +82,7 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
 
     Args:
         business: An opened log, a config, or the path of a config.
-        name: The plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for the config's campaign.
+        name: The plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan.
         other_log: Whether to accept a log other than the one that the plan was made from.
 
     Returns:
@@ -94,11 +97,11 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         config = log.config
         plan = find_plan(config, name)
         executed = load_executed_plan(log, plan, other_log)
-    rows = effect_rows(executed)
-    facts = {**_facts(executed, rows, other_log), "churn": config.task.churn}
+    effects = measured_effects(executed)
+    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn}
     target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
     with atomic_file(plan.folder / TABLE) as beside:
-        pq.write_table(pa.Table.from_pylist(rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
+        pq.write_table(pa.Table.from_pylist(effects.rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
     write_text_atomically(target, manifest_text(facts))
     return PlanMeasurement(plan, facts, earlier)
 
@@ -128,7 +131,7 @@ def refuse_sample_ratio_mismatch(measured: PlanMeasurement) -> None:
         )
 
 
-def _facts(executed: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) -> dict[str, Any]:
+def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) -> dict[str, Any]:
     """The content of measured.json: the same plan and log give the same bytes."""
     plan, log = executed.plan, executed.log
     return {
@@ -154,8 +157,13 @@ def _facts(executed: ExecutedPlan, rows: list[dict[str, Any]], other_log: bool) 
         "contamination": holdout_contamination(executed),
         "cost": contact_costs(executed),
         "adjusted_for": list(executed.covariate_names),
-        "effects": rows,
-        "returns": plan_returns(executed, rows),
+        "policy_since": str(executed.policy_since) if executed.policy_since else None,
+        "superseded_by": superseded_by(plan.folder) or None,
+        "counted_up_to": effects.caps,
+        "looks": executed.horizon.days,
+        "effects": effects.rows,
+        "withheld": effects.withheld,
+        "returns": plan_returns(executed, effects),
     }
 
 

@@ -43,6 +43,17 @@ def _head(measured: PlanMeasurement) -> list[str]:
         lines.append(_earlier_note(measured.earlier, facts))
     if facts["log"]["other"]:
         lines.append("NOTE: measured with --other-log: it was not checked that the plan was made from this log")
+    if by := facts.get("superseded_by"):
+        lines.append(
+            f"NOTE: this plan is SUPERSEDED by the plan {by!r} of the same cutoff; the figures mean something only if "
+            "this is the plan that was carried out"
+        )
+    if since := facts.get("policy_since"):
+        lines.append(
+            f"NOTE: an earlier version of Regulars held out the same customers in each plan of this campaign since "
+            f"{since}. The effect is that of all these plans together, not of this one alone, so it is adjusted only "
+            "for what was known before the first of them. A new plan draws its own holdout"
+        )
     if missing := facts["customers"]["missing"]:
         lines.append(f"NOTE: {missing:,} customers of the plan are not in the log, and are left out")
     return lines
@@ -126,36 +137,70 @@ def _effects(facts: Facts) -> Iterator[list[str]]:
     head = ("", "treated", "held out", f"adjusted ({interval})", "p" * facts["mature"], f"unadjusted ({interval})")
     for outcome, title in titles.items():
         rows = [row for row in facts["effects"] if row["outcome"] == outcome]
-        unadjusted = {(row["action"], row["segment"]): row for row in rows if row["estimator"] == PLAIN}
-        shown = [row for row in rows if row["estimator"] == ADJUSTED and row["family"] in _shown_families(rows)]
+        small = [group for group in facts.get("withheld", []) if group["outcome"] == outcome]
+        unadjusted = {_key(row): row for row in rows if row["estimator"] == PLAIN}
+        adjusted = [row for row in rows if row["estimator"] == ADJUSTED]
+        several = {f for f in (EACH_ACTION, EACH_SEGMENT) if sum(r["family"] == f for r in (*adjusted, *small)) > 1}
+        shown = [row for row in adjusted if row["family"] in {ALL, *several}]
         if shown:
-            lines = [head, *(_effect_cells(row, unadjusted[row["action"], row["segment"]], facts) for row in shown)]
-            yield [title, *_aligned(lines), _verdict(shown[0], facts)]
+            lines = [head, *(_effect_cells(row, unadjusted[_key(row)], facts) for row in shown)]
+            sentences = [_too_small(group) for group in small if group["family"] in several]
+            yield [title, *_aligned(lines), *sentences, *_pooled(shown), _verdict(shown[0], facts)]
 
 
-def _shown_families(rows: list[Facts]) -> set[str]:
-    """All customers, and actions and segments if there are several."""
-    several = {family for family in (EACH_ACTION, EACH_SEGMENT) if sum(r["family"] == family for r in rows) > 2}
-    return {ALL, *several}
+def _key(row: Facts) -> tuple[str, str, str]:
+    return row["family"], row["action"], row["segment"]
+
+
+def _group_name(row: Facts) -> str:
+    return {ALL: "all", EACH_ACTION: row["action"], EACH_SEGMENT: f"segment {row['segment']}"}[row["family"]]
+
+
+def _too_small(group: Facts) -> str:
+    """Why a group has no row, and how many customers held out would do."""
+    enough = f"about {group['needed']:,} held out would do" if group["needed"] else "its outcome does not vary"
+    sizes = f"{group['treated']:,} treated, {group['held']:,} held out"
+    return f"  {_group_name(group)}: too small to tell ({sizes}; {enough})"
+
+
+def _pooled(rows: list[Facts]) -> Iterator[str]:
+    """The partially pooled effects of each family, as best guesses."""
+    for family, title in ((EACH_ACTION, "actions"), (EACH_SEGMENT, "segments")):
+        pooled = [row for row in rows if row["family"] == family and row.get("pooled") is not None]
+        guesses = ", ".join(f"{_group_name(row)} {row['pooled'] * _scale(row):+,.2f}" for row in pooled)
+        if guesses:
+            yield f"  best guesses for {title}, each drawn towards the mean of all as far as it is uncertain: {guesses}"
+
+
+def _scale(row: Facts) -> int:
+    return 100 if row["outcome"] == RETURN else 1
 
 
 def _effect_cells(row: Facts, unadjusted: Facts, facts: Facts) -> tuple[str, ...]:
-    name = {ALL: "all", EACH_ACTION: row["action"], EACH_SEGMENT: f"segment {row['segment']}"}[row["family"]]
     p = "" if row["p"] is None or not facts["mature"] else f"{row['p']:.2g}"
-    return (name, f"{row['treated']:,}", f"{row['held']:,}", _effect(row, facts), p, _effect(unadjusted, facts))
+    return (
+        _group_name(row),
+        f"{row['treated']:,}",
+        f"{row['held']:,}",
+        _effect(row, facts),
+        p,
+        _effect(unadjusted, facts),
+    )
 
 
 def _effect(row: Facts, facts: Facts) -> str:
     low, high = interval_columns(facts["mature"])
     if row["effect"] is None:
         return "too few customers"
-    scale = 100 if row["outcome"] == RETURN else 1
+    scale = _scale(row)
+    if row[low] is None:
+        return f"{row['effect'] * scale:+,.2f} (no limits: too few customers on one side)"
     return f"{row['effect'] * scale:+,.2f} ({row[low] * scale:+,.2f} to {row[high] * scale:+,.2f})"
 
 
 def _verdict(overall: Facts, facts: Facts) -> str:
     low, high = interval_columns(facts["mature"])
-    if overall["effect"] is None:
+    if overall["effect"] is None or overall[low] is None:
         return "  too few customers on one side to estimate an effect"
     if overall[low] > 0:
         return "  positive effect: it brought more than doing nothing"
@@ -182,16 +227,15 @@ def _returned(facts: Facts) -> str:
 
 
 def _returns_of(label: str, figures: Facts, returned: str) -> Iterator[str]:
-    """Lines for one action, or for all; none if its effect is not known."""
-    if figures["more_return"][0] is None:
-        return
-    yield f"  {label}: {_with_interval(figures['more_return'], '+,.0f')} more customers {returned}"
-    if "gain" in figures:
+    """Lines for one action, or for all; none if its effect has no limits."""
+    if None not in figures.get("more_return", [None]):
+        yield f"  {label}: {_with_interval(figures['more_return'], '+,.0f')} more customers {returned}"
+    if None not in figures.get("gain", [None]):
         yield (
             f"  {label}: {_with_interval(figures['more_value'], '+,.2f')} of value; at a margin of "
             f"{figures['margin']:.0%} and after costs, {_with_interval(figures['gain'], '+,.2f')}"
         )
-        if figures["return_on_spend"][0] is not None:
+        if None not in figures["return_on_spend"]:
             each = _with_interval(figures["return_on_spend"], ",.2f")
             yield f"  {label}: return on spend {each} for each unit of money (1: it earned exactly its cost)"
 
@@ -204,7 +248,12 @@ def _with_interval(figures: list[float], form: str) -> str:
 def _notes(facts: Facts) -> list[str]:
     known = [row["together"] for row in facts["effects"] if row["family"] != ALL]
     lines = [f"adjusted for {', '.join(COVARIATES[name] for name in facts['adjusted_for'])}"]
-    if max(known) > 1:
+    if VALUE in facts.get("counted_up_to", {}):
+        lines.append(
+            f"adjusted effects on value count at most {facts['counted_up_to'][VALUE]:,.2f} of each customer (one in "
+            "twenty buyers brought more), so that a few customers do not decide; unadjusted ones count everything"
+        )
+    if max(known, default=0) > 1:
         lines.append(
             "figures are corrected for comparing several actions, and likewise several segments: p-values by Holm, "
             "intervals by Bonferroni"

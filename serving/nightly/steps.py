@@ -10,8 +10,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from features.campaigns.live_plans import live_plan, nightly_campaign, superseded_by
 from features.campaigns.measured_plans import MANIFEST as PLANNED
 from features.campaigns.measured_plans import MEASURED
+from features.config.plan import PlanConfig
 from features.errors import DataError, RegularsError
 from features.outputs.layout import plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_manifest
@@ -144,19 +146,17 @@ def retrain_on_alert(night: Night) -> StepOutcome:
 
 
 def plan_if_due(night: Night) -> StepOutcome:
-    """Makes a plan if one is due, with a campaign named after the night, so that its holdout is drawn again.
+    """Makes a plan if one is due, with a campaign named after the night.
 
-    An existing plan is kept, as it may already be under way.
+    An existing plan of the cutoff is kept, whoever made it, as it may already be under way.
     """
     config, rules = night.config, night.config.plan
     if rules is None or not config.run.makes_plans:
         return StepOutcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
-    planned = sorted(
-        _day(p.parent.parent) for p in _plan_manifests(night) if p.parent.name.startswith(f"{rules.campaign}-")
-    )
-    campaign = f"{rules.campaign}-{night.cutoff}"
-    if (config.outputs.plan(night.cutoff, campaign) / PLANNED).exists():
-        existing = planning.read_plan(config, night.cutoff, campaign)
+    planned = sorted(_day(p.parent.parent) for p in _plan_manifests(night) if _is_regular(p.parent, rules))
+    campaign = nightly_campaign(rules.campaign, night.cutoff)
+    if (live := live_plan(config, night.cutoff)) and (not rules.independent or _is_regular(live.folder, rules)):
+        existing = planning.read_plan(config, night.cutoff, live.campaign)
         return StepOutcome(
             UNCHANGED, f"the plan of campaign {existing.campaign} is kept; `regulars plan` would make it again"
         )
@@ -256,6 +256,11 @@ def _plan_manifests(night: Night) -> list[Path]:
     return [folder / PLANNED for folder in night.config.outputs.plans()]
 
 
+def _is_regular(folder: Path, rules: PlanConfig) -> bool:
+    """Whether a plan is one of the config's campaign: made by a command or by a nightly run."""
+    return folder.name == rules.campaign or folder.name.startswith(f"{rules.campaign}-")
+
+
 def _day(folder: Path) -> date:
     """The cutoff in the name of a folder."""
     return date.fromisoformat(folder.name.removeprefix("cutoff="))
@@ -270,6 +275,8 @@ def _due_for_measuring(night: Night, folder: Path) -> bool:
     if night.delivery is None or night.delivery.complete_until < matures:
         return False
     if _is_measured(folder / MEASURED):
+        return False
+    if superseded_by(folder) and not (folder / MEASURED).is_file():  # nobody acted on it
         return False
     name = plan_name(folder)
     return name not in night.unmeasured or night.delivery.complete_until < matures + RETRY_WINDOW.delta

@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "action_effects": ["ASSUMED"],
+        "cutoff_holdout": ["draw_of"],
         "inputs": ["MONEY"],
         "plan": ["Plan", "make_plan", "read_plan"],
         "rules": ["find_plan_manifest", "plan_reference", "plan_rules", "refuse_measured"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -24,6 +24,7 @@ NO_ACTION = "no action is open to them"
 WRONG_LIST = "So nobody would be excluded: write the ids as the log has them, or remove the rule"
 SCORE_COLUMNS = ("segment", "tier", "lifecycle")
 ONE_DAY = Window(1)
+MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches (n,), and the actions (none: all)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,14 @@ class Eligibility:
 
 
 def apply_eligibility_rules(
-    log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table, has_effect: np.ndarray
+    log: Log,
+    rules: PlanConfig,
+    cutoff: date,
+    scores: pa.Table,
+    has_effect: np.ndarray,
+    first: Iterable[MatchedRule] = (),
 ) -> Eligibility:
-    """Applies the limits on earlier contacts, then the exclusions in the config's order.
+    """Applies the given rules, the limits on earlier contacts, then the exclusions in the config's order.
 
     Args:
         log: The log of the business.
@@ -62,6 +68,7 @@ def apply_eligibility_rules(
         cutoff: Contacts and attributes are taken as known before it.
         scores: The score table, n rows.
         has_effect: (n, a) whether the effect of the action on the customer is known.
+        first: Rules that come before all others.
 
     Returns:
         Which customers may get which action, in the order of the score table.
@@ -76,6 +83,7 @@ def apply_eligibility_rules(
     blocked: dict[str, dict[str, int]] = {name: {} for name in names}
     lists: dict[str, ListMatch] = {}
     for reason, matched, actions in (
+        *first,
         *_contact_rules(log, rules, cutoff, scores),
         *_exclusion_rules(log, rules, cutoff, scores, lists),
     ):
@@ -90,9 +98,6 @@ def apply_eligibility_rules(
     reason_index[(reason_index < 0) & ~allowed.any(axis=1)] = len(reasons) - 1
     allowed[reason_index >= 0] = False
     return Eligibility(allowed, tuple(reasons), reason_index, blocked, lists)
-
-
-MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches (n,), and the actions (none: all)
 
 
 def _contact_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:

@@ -14,8 +14,8 @@ from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError
 from features.intake.log import Log
 from serving.planning.action_effects import ActionEffects, load_action_effects
+from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE, draw_cutoff_holdout
 from serving.planning.eligibility import Eligibility, apply_eligibility_rules
-from serving.planning.holdout import assign_holdout
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 
 MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
@@ -34,6 +34,8 @@ class PlanInputs:
         gains: (n, a) gain of each action; -inf where it is not allowed.
         costs: (a,) cost of each action.
         holdout: (n,) which eligible customers are held out.
+        share: The probability of being held out.
+        draw_key: The key of the random draw.
         segments: Names of the segments.
         segment_index: (n,) index of each customer's segment.
         minimums: (g,) fewest customers of each segment with an action, among eligible customers not held out.
@@ -47,6 +49,8 @@ class PlanInputs:
     gains: np.ndarray
     costs: np.ndarray
     holdout: np.ndarray
+    share: float
+    draw_key: str
     segments: tuple[str, ...]
     segment_index: np.ndarray
     minimums: np.ndarray
@@ -65,7 +69,7 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
 
     Raises:
         UsageError: The cutoff is not scored, or a rule names something that does not exist.
-        DataError: Nobody is eligible, or a table cannot be read.
+        DataError: Nobody is eligible, or a table or another plan of the cutoff cannot be read.
     """
     config = log.config
     scores = read_scores(config, cutoff)
@@ -77,7 +81,9 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     action_effects = load_action_effects(config, rules, cutoff, table)
     costs = np.array([action.cost for action in rules.actions.values()])
     gains = (rules.margin or 0.0) * action_effects.on_value - costs if money else action_effects.on_return.copy()
-    eligibility = apply_eligibility_rules(log, rules, cutoff, table, np.isfinite(gains))
+    drawn = draw_cutoff_holdout(config, rules, cutoff, table["customer_id"])
+    taken = ((HELD_OUT_ELSEWHERE, drawn.elsewhere, ()),) if drawn.elsewhere.any() else ()
+    eligibility = apply_eligibility_rules(log, rules, cutoff, table, np.isfinite(gains), taken)
     if not eligibility.allowed.any():
         reasons = ", ".join(f"{reason}: {number:,}" for reason, number in eligibility.left_out.items() if number)
         raise DataError(
@@ -85,12 +91,23 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
             "rules of [plan]"
         )
     gains[~eligibility.allowed] = -np.inf
-    ids = table["customer_id"].to_pylist()
-    holdout = assign_holdout(ids, rules.campaign, rules.seed, rules.holdout) & (eligibility.reason_index < 0)
+    holdout = drawn.held_out & (eligibility.reason_index < 0)
     segments, segment_index, minimums = _minimums(table, rules, (eligibility.reason_index < 0) & ~holdout)
     objective = MONEY if money else CUSTOMERS_KEPT
     return PlanInputs(
-        scores, table, action_effects, eligibility, objective, gains, costs, holdout, segments, segment_index, minimums
+        scores,
+        table,
+        action_effects,
+        eligibility,
+        objective,
+        gains,
+        costs,
+        holdout,
+        drawn.share,
+        drawn.key,
+        segments,
+        segment_index,
+        minimums,
     )
 
 

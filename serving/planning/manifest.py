@@ -15,7 +15,7 @@ from serving.planning.inputs import MONEY, PlanInputs
 FORMAT = 1
 BINDING_TOLERANCE = 1e-9  # as a share of the largest price: a smaller price is rounding
 
-HOLDOUT_DRAW = "blake2b of the id, keyed by campaign and seed"
+HOLDOUT_DRAW = "blake2b of the id, keyed by key and seed"
 
 
 def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
         "lists": {reason: {"ids": m.ids, "known": m.known} for reason, m in inputs.eligibility.lists.items()},
         "actions": {name: _action_facts(j, rules, inputs, allocation) for j, name in enumerate(names)},
         "segments": {name: _segment_facts(g, names, inputs, allocation) for g, name in enumerate(inputs.segments)},
-        "holdout": {"share": rules.holdout, "seed": rules.seed, "draw": HOLDOUT_DRAW},
+        "holdout": {"share": inputs.share, "seed": rules.seed, "key": inputs.draw_key, "draw": HOLDOUT_DRAW},
         "effects_sha256": inputs.action_effects.digest or None,
         "scores": {key: getattr(inputs.scores.manifest, key) for key in ("models", "data_fingerprint", "parts")},
         "rules": {**rules_json, "exclude": [without_customer_ids(rule) for rule in rules_json["exclude"]]},
@@ -135,7 +135,7 @@ def _action_facts(index: int, rules: PlanConfig, inputs: PlanInputs, allocation:
         "source": inputs.action_effects.sources[index],
         "save_rate": action.save_rate if inputs.action_effects.sources[index] == "assumed" else None,
         "capacity": action.capacity,
-        "propensity": 1 - rules.holdout,
+        "propensity": 1 - inputs.share,
     }
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
+from features.campaigns.live_plans import mark_superseded
 from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
@@ -32,6 +33,7 @@ from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions
 from serving.optimizer.dual_prices import AllocationProblem
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
+from serving.planning.measurability import unmeasurable_actions
 from serving.planning.power import holdout_power
 from serving.planning.rules import find_plan_manifest, plan_rules, refuse_measured
 from serving.planning.table import plan_table, write_plan_csv
@@ -46,7 +48,7 @@ class Plan:
     Attributes:
         folder: Has its tables and manifest.
         cutoff: The cutoff of the scores that it is based on.
-        campaign: Its name, which also keys the random holdout.
+        campaign: Its name.
         manifest: Budget, gain, bound, prices, counts, rules and fingerprints.
     """
 
@@ -86,6 +88,8 @@ class Plan:
 def make_plan(business: Business, cutoff: date | str, budget: float | None = None, campaign: str | None = None) -> Plan:
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
+    Plans of other campaigns at the cutoff are marked as superseded, unless `[plan] independent` is set.
+
     Args:
         business: An opened log, a config, or the path of a config; it needs a [plan].
         cutoff: A scored cutoff.
@@ -115,16 +119,19 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     points = _curve_points(problem, rules, allocation)
     folder = config.outputs.plan(day, rules.campaign)
     table = plan_table(
-        inputs.table, list(rules.actions), allocation.choice, inputs.holdout, rules.holdout, inputs.gains, inputs.costs,
+        inputs.table, list(rules.actions), allocation.choice, inputs.holdout, inputs.share, inputs.gains, inputs.costs,
         inputs.action_effects, inputs.eligibility, get_language(config.language),
     )  # fmt: skip
     manifest = plan_manifest(config, rules, inputs, allocation)
     summary = summarise_log(log, day, config.task.horizon)
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
-    manifest["design"] = holdout_power(table, list(rules.actions), rules.holdout, spread)
+    manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
+    manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
     with atomic_folder(folder) as staging:
         _write_files(staging, table, points, manifest)
+    if not rules.independent:
+        mark_superseded(config, day, rules.campaign)
     return Plan(folder, day, rules.campaign, PlanManifest.model_validate(manifest))
 
 
@@ -134,7 +141,7 @@ def read_plan(config: Config, cutoff: date, campaign: str | None = None) -> Plan
     Args:
         config: The business.
         cutoff: The cutoff of the plan.
-        campaign: Name of the campaign; by default the config's.
+        campaign: Name of the campaign; by default that of the cutoff's live plan.
 
     Returns:
         The plan on disk.

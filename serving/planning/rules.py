@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+from features.campaigns.live_plans import live_plan
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.config.plan import PlanConfig
@@ -64,7 +65,7 @@ def refuse_measured(folder: Path) -> None:
 
 
 def plan_reference(name: str) -> tuple[date, str | None]:
-    """The cutoff and the campaign (None: the config's) that a command names a plan by.
+    """The cutoff and the campaign (None: that of the live plan) that a command names a plan by.
 
     Raises:
         UsageError: The name has no cutoff.
@@ -89,7 +90,7 @@ def find_plan_manifest(config: Config, cutoff: date, campaign: str | None = None
     Args:
         config: The business.
         cutoff: The cutoff of the plan.
-        campaign: Name of the campaign; by default the config's.
+        campaign: Name of the campaign; by default that of the cutoff's live plan.
 
     Returns:
         Its path.
@@ -97,7 +98,8 @@ def find_plan_manifest(config: Config, cutoff: date, campaign: str | None = None
     Raises:
         UsageError: There is no such plan.
     """
-    name = campaign or (config.plan.campaign if config.plan else "")
+    live = live_plan(config, cutoff)
+    name = campaign or (live.campaign if live else config.plan.campaign if config.plan else "")
     cutoff_folder = config.outputs.campaigns(cutoff)
     path = cutoff_folder / name / MANIFEST
     if not name or not path.is_file():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from features.campaigns.live_plans import plans_superseded_by, superseded_by
 from features.outputs.manifests import PlanManifest
 from serving.language.formats import NumberFormat
 from serving.planning.action_effects import ASSUMED
@@ -20,8 +21,8 @@ def plan_text(plan: Plan) -> str:
     """The plan in words, ending with the budget curve; effects that are assumed are marked."""
     facts = plan.manifest
     parts = [
-        _customer_lines(facts),
-        _action_table(facts),
+        [*_customer_lines(facts), *_other_plan_lines(plan)],
+        [*_action_table(facts), *_unmeasurable_lines(facts)],
         _gain_lines(facts),
         _source_notes(facts),
         _power_lines(facts),
@@ -49,6 +50,37 @@ def _customer_lines(facts: PlanManifest) -> list[str]:
     if not facts.holdout["share"]:
         lines.append("  NOTE: there is no holdout ([plan] holdout = 0), so the effect cannot be measured")
     return lines
+
+
+def _other_plan_lines(plan: Plan) -> list[str]:
+    """What other plans of the cutoff mean for this one, and this one for them."""
+    facts, lines = plan.manifest, []
+    own, share = facts.rules.get("holdout"), facts.holdout["share"]
+    if own is not None and share > own:
+        lines.append(
+            f"  NOTE: the holdout is {share:.1%} instead of {own:.1%}: another plan of this cutoff holds these "
+            "customers out, so they stay held out. Remove that plan's folder if nobody acts on it, and plan again"
+        )
+    if by := superseded_by(plan.folder):
+        lines.append(f"  NOTE: SUPERSEDED by the plan {by!r} of the same cutoff, so nobody should act on it")
+    if replaced := plans_superseded_by(plan.folder):
+        names = ", ".join(map(repr, replaced))
+        lines.append(
+            f"  NOTE: this plan takes the place of {names} of the same cutoff, now marked as superseded; act on one "
+            "plan a cutoff only ([plan] independent = true if your campaigns are independent)"
+        )
+    return lines
+
+
+def _unmeasurable_lines(facts: PlanManifest) -> list[str]:
+    """The actions that cannot be measured, and how many customers would do."""
+    if not facts.holdout["share"]:
+        return []
+    return [
+        f"CANNOT BE MEASURED: {name}: {each['with_action']:,} customers get it, and only {each['held_out']:,} of those "
+        f"meant to get it are held out; about {each['needed']:,} customers meant to get it would do"
+        for name, each in facts.unmeasurable.items()
+    ]
 
 
 def _action_table(facts: PlanManifest) -> list[str]:
@@ -129,9 +161,15 @@ def _power_lines(facts: PlanManifest) -> list[str]:
         form, value = _money_format(facts), design["value"]
         lines.append(
             f"  value: a difference of {form(value['detects'])} a customer or more; expected "
-            f"{form(value['expected'], '+')}" + _power_note(value)
+            f"{form(value['expected'], '+')}" + _counted_note(value, form) + _power_note(value)
         )
     return lines
+
+
+def _counted_note(outcome: Mapping[str, Any], form: Any) -> str:
+    """How much of the expected effect counts below the cap."""
+    cap = outcome.get("counted_up_to")
+    return f", of which {form(outcome['counted'], '+')} counts, up to {form(cap)} of each customer" if cap else ""
 
 
 def _power_note(outcome: Mapping[str, Any]) -> str:

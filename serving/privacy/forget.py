@@ -7,39 +7,40 @@ The user's own source data are not changed. A salted hash of the customer's id i
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from features.config.load import Config
-from features.config.table_sections import TableSection
-from features.errors import DataError, RegularsError, UsageError
+from features.errors import DataError, RegularsError
 from features.file_locks import exclusive_lock
-from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id
+from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id, stored_ids
 from features.intake.earlier_ids import earlier_names
 from features.intake.identifiers import identifier_text
 from features.intake.identity import persons_of
-from features.json_files import read_object
+from features.intake.source_files import files_of_sources
+from features.outputs.layout import PLAN_MANIFEST as MANIFEST
+from features.outputs.manifests import PlanManifest, read_manifest
+from features.outputs.ownership import require_output_folder
+from features.private_folders import SCRATCH_NAME, abandoned, remove_abandoned
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
-from features.sources.files import find_files
-from serving.privacy.erase import (
-    REMOVED_FROM_CACHE,
-    STAGING,
-    Erasure,
-    apply_staged,
-    changes_in_words,
-    discard_staged,
-    mark_ready,
-    stage_changes,
-)
+from serving.privacy.erase import STAGING, Erasure, apply_staged, changes_in_words, discard_staged, mark_ready
+from serving.privacy.error_reports import remove_error_reports
+from serving.privacy.file_contents import UnreadableFileError
+from serving.privacy.model_store import count_mentions, erase_mentions
+from serving.privacy.search import LEFT_BEHIND, stage_changes
+from serving.privacy.spellings import same_names
 from serving.scoring.sinks import delete_customer_rows
 from training.registry.lineage import ModelLineage, read_model_lineage
+from training.registry.mlflow_tracking import without_credentials
+from training.registry.tracking_store import ARTIFACTS, store_file, tracking_uri
 
-PLANS, MANIFEST = "plans", "manifest.json"
+MOST_LISTED = 5
 HASHED = re.compile("[0-9a-f]{32}")
 
 
@@ -54,8 +55,9 @@ class ForgottenCustomer:
         rows: Rows removed from the database's table; None if there is no database.
         source: The customer's rows in the user's own tables, by table; empty if none are left.
         models: Models that were, or may have been, trained on the customer, in words.
-        foreign_files: Files in the output that regulars did not write and that name the customer.
+        foreign_files: Files that regulars did not write and that name the customer.
         notes: What could not be determined.
+        unopened: What could not be searched or changed, with the reason; the removal is incomplete.
     """
 
     customer: str
@@ -66,6 +68,38 @@ class ForgottenCustomer:
     models: tuple[str, ...]
     foreign_files: tuple[Path, ...]
     notes: tuple[str, ...]
+    unopened: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class _Search:
+    """What was found of a customer, before anything is changed.
+
+    Attributes:
+        ids: The customer's stored ids.
+        listed: Whether all of them are on the list of the forgotten.
+        member: The customer's rows in the log; None if it cannot be read.
+        versions: The registered models.
+        erasure: The staged changes.
+        rows: Rows in the database's table; None if there is no database.
+        notes: What could not be determined.
+        unopened: What could not be searched, with the reason.
+    """
+
+    ids: tuple[str, ...]
+    listed: bool
+    member: Membership | None
+    versions: list[ModelLineage]
+    erasure: Erasure
+    rows: int | None
+    notes: list[str]
+    unopened: list[tuple[str, str]]
+
+    @property
+    def recognised(self) -> bool:
+        """Whether the customer is known anywhere."""
+        in_log = bool(self.member and self.member.rows)
+        return bool(self.erasure.recognised or self.rows or self.listed or in_log)
 
 
 def forget_customer(config: Config, customer: str, confirmed: bool) -> ForgottenCustomer:
@@ -80,72 +114,92 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
         What was, or would be, removed.
 
     Raises:
-        DataError: No output and no table has the customer; a file cannot be read; or the database does not answer.
-        RefusedError: A scoring run, or another removal, is using the output.
+        DataError: No output and no table has the customer, or the database does not answer.
+        RefusedError: A scoring run, another removal, or another command is using the output.
         UsageError: The output cannot be written to, or there is no key for hashed ids.
     """
+    require_output_folder(config.output)
     with _exclusive(config):
-        finished_before = apply_staged(config.output)
-        versions, notes = _registered_models(config)
-        name, member, log_notes = _identify(config, customer, versions)
-        ids, person_notes = _ids_of_person(config, name)
-        listed = read_forgotten(config)
-        already_listed = all(listed.has(one) for one in ids)
-        erasure = stage_changes(
-            _new_erasure(config, {*ids, *_given_names(config, customer)}),
-            lambda path, manifest: _correct_log_marks(path, manifest, member),
-        )
-        rows = delete_customer_rows(config, erasure.names, False) if config.serving.database else None
-        if not (erasure.recognised or rows or already_listed or (member and member.rows)):
-            discard_staged(erasure)
-            raise _unknown_customer(config, customer)
-        if not confirmed:
-            discard_staged(erasure)
+        places = apply_staged(config.output, _new_erasure(config, set()).folders)
+        search = _search(config, customer)
+        if not search.recognised:
+            discard_staged(search.erasure)
+            raise _unknown_customer(config, customer, search)
+        places += changes_in_words(search.erasure.changes)
+        if confirmed:
+            _erase(config, search)
         else:
-            if not already_listed:  # staged with the files, so that a crash leaves both or neither
-                erasure.write(
-                    config.output / FORGOTTEN_FILE,
-                    forgotten_list_text(config, *ids),
-                    "the customer is on the list of the forgotten",
-                )
-            mark_ready(erasure)
-            apply_staged(config.output)
-            rows = delete_customer_rows(config, erasure.names, True) if config.serving.database else None
-    models = [line for version in versions if (line := _model_text(config, version, member, already_listed))]
-    source = {} if member is None else member.rows
-    places = (*finished_before, *changes_in_words(erasure.changes))
-    all_notes = (*notes, *log_notes, *person_notes)
+            discard_staged(search.erasure)
+        places += _model_store_changes(config, search, confirmed)
+        places += _scratch_changes(config, confirmed)
+        places += remove_error_reports(search.erasure.names, confirmed)
+    models = [line for version in search.versions if (line := _model_text(config, version, search))]
     return ForgottenCustomer(
-        customer, confirmed, places, rows, source, tuple(models), tuple(erasure.foreign_files), all_notes
+        customer=customer,
+        done=confirmed,
+        places=tuple(places),
+        rows=search.rows,
+        source={} if search.member is None else search.member.rows,
+        models=tuple(models),
+        foreign_files=tuple(search.erasure.foreign_files),
+        notes=tuple(search.notes),
+        unopened=(*search.unopened, *((str(path), why) for path, why in sorted(search.erasure.unopened.items()))),
     )
 
 
-def forget_text(result: ForgottenCustomer) -> str:
-    """What was removed and what the user still has to do, as text for a terminal."""
-    cached = [place for place, what in result.places if what == REMOVED_FROM_CACHE]
-    lines = [f"{place}: {what}" for place, what in result.places if what != REMOVED_FROM_CACHE]
-    if cached:
-        lines.append(f"{Path(cached[0]).parent}: {len(cached):,} files {REMOVED_FROM_CACHE}")
-    lines = lines or ["no file of the output names the customer"]
-    if result.rows is not None:
-        lines.append(f"[serving] table: {result.rows:,} rows removed")
-    lines += [
-        f"{file}: names the customer, but was not written by regulars: check it yourself"
-        for file in result.foreign_files
-    ]
-    lines += ["", "models"]
-    lines += [f"  {line}" for line in result.models] or ["  no model is known to be trained on the customer"]
-    if result.models:
-        lines.append("  models contain no customer rows; retrain if they must not be trained on the customer")
-    lines += ["", "your own data"]
-    tables = ", ".join(f"{rows:,} in {table}" for table, rows in result.source.items())
-    lines.append(
-        f"  rows of the customer: {tables or 'none found'}" + ("; remove them there, and in backups" * bool(tables))
+def _search(config: Config, customer: str) -> _Search:
+    """Searches everything for a customer and stages the changes."""
+    notes: list[str] = []
+    unopened: list[tuple[str, str]] = []
+    versions = _registered_models(config, unopened)
+    name, member = _identify(config, customer, versions, unopened)
+    ids = _ids_of_person(config, customer, name, notes, unopened)
+    listed = read_forgotten(config)
+    erasure = stage_changes(
+        _new_erasure(config, {*ids, *_given_names(config, customer)}),
+        lambda path, manifest: _correct_log_marks(path, manifest, member),
     )
-    lines.append(
-        f"  until then they are set aside as 'forgotten' whenever tables are read ({FORGOTTEN_FILE} of the output)"
-    )
-    return "\n".join([*lines, *(f"note: {note}" for note in result.notes)])
+    rows = delete_customer_rows(config, erasure.names, False) if config.serving.database else None
+    return _Search(ids, all(map(listed.has, ids)), member, versions, erasure, rows, notes, unopened)
+
+
+def _erase(config: Config, search: _Search) -> None:
+    """Puts the staged changes in place, and deletes the rows of the database; can be repeated."""
+    if not search.listed:  # staged with the files, so that a crash leaves both or neither
+        text = forgotten_list_text(config, *search.ids)
+        place, what = config.output / FORGOTTEN_FILE, "the customer is on the list of the forgotten"
+        search.erasure.write(place, text, what)
+    mark_ready(search.erasure)
+    apply_staged(config.output, search.erasure.folders)
+    if config.serving.database:
+        search.rows = delete_customer_rows(config, search.erasure.names, True)
+
+
+def _model_store_changes(config: Config, search: _Search, confirmed: bool) -> list[tuple[str, str]]:
+    """Removes mentions from MLflow's local database, or only counts them; the change in words, if any."""
+    uri = tracking_uri(config)
+    database = store_file(uri)
+    if database is None:
+        search.notes.append(
+            f"MLflow's store at {without_credentials(uri)} was not searched: Regulars logs no customer there"
+        )
+        return []
+    if not database.is_file():
+        return []
+    try:
+        found = (erase_mentions if confirmed else count_mentions)(database, search.erasure.names)
+    except UnreadableFileError as problem:
+        search.unopened.append((str(database), str(problem)))
+        return []
+    return [(str(database), f"mentions updated in {found:,} values")] if found else []
+
+
+def _scratch_changes(config: Config, confirmed: bool) -> list[tuple[str, str]]:
+    """Removes temporary folders that killed commands left, or only lists them; the changes in words."""
+    scratch = config.folder / Path(config.engine.scratch).expanduser()  # the config's folder if there is none
+    parents = {Path(tempfile.gettempdir()), *([scratch] if config.engine.scratch and scratch.is_dir() else [])}
+    list_them = remove_abandoned if confirmed else abandoned
+    return [(str(path), LEFT_BEHIND) for parent in sorted(parents) for path in list_them(parent, SCRATCH_NAME)]
 
 
 @contextmanager
@@ -159,81 +213,82 @@ def _exclusive(config: Config) -> Iterator[None]:
         yield
 
 
-def _ids_of_person(config: Config, name: str) -> tuple[tuple[str, ...], list[str]]:
-    """All stored ids of the customer's person by [identity], and a note if they are several or cannot be read."""
+def _ids_of_person(
+    config: Config, customer: str, name: str, notes: list[str], unopened: list[tuple[str, str]]
+) -> tuple[str, ...]:
+    """All stored ids of the customer's person by [identity], and the customer's in every form of Unicode."""
     try:
         ids = persons_of(config).ids_of(name)
     except RegularsError as problem:
-        return (name,), [f"other ids of the person are not forgotten, as [identity] cannot be read: {problem}"]
-    others = len(ids) - 1
-    return ids, [f"by [identity] the person has {others:,} more ids, which are forgotten too"] if others else []
+        unopened.append(("[identity]", f"other ids of the person are not forgotten: {problem}"))
+        ids = (name,)
+    if len(ids) > 1:
+        notes.append(f"by [identity] the person has {len(ids) - 1:,} more ids, which are forgotten too")
+    forms = same_names({customer})
+    return tuple(dict.fromkeys([*ids, *(stored_ids(config, sorted(forms)) if len(forms) > 1 else [])]))
 
 
 def _given_names(config: Config, customer: str) -> set[str]:
     """The id that the user gave, by the rule for ids, and those by which an earlier rule knew the customer."""
     given = identifier_text(customer)
     names = {given} if given else set()
-    try:
-        return names | earlier_names(config, customer)
-    except RegularsError:  # the log cannot be read, which `_find_member` notes
-        return names
+    with suppress(RegularsError):  # the log cannot be read, which `_find_member` lists
+        names |= earlier_names(config, customer)
+    return names
 
 
 def _new_erasure(config: Config, names: set[str]) -> Erasure:
-    cache = open_cache(config)
-    return Erasure(config.output, frozenset(names), cache.folder if cache else None, _user_files(config))
+    cache, artifacts = open_cache(config), config.path(ARTIFACTS)
+    return Erasure(
+        root=config.output,
+        names=frozenset(names),
+        cache=cache.folder if cache else None,
+        artifacts=artifacts if artifacts.is_dir() else None,
+        data=files_of_sources(config),
+    )
 
 
-def _user_files(config: Config) -> frozenset[Path]:
-    """The user's own files, which may be in the output folder."""
-    sections: list[TableSection | None] = [
-        config.events, *config.activities.values(), config.customers, config.contacts, config.subscriptions,
-        config.identity,
-    ]  # fmt: skip
-    files: set[Path] = set()
-    for section in (known for known in sections if known is not None and "://" not in known.source):
-        try:
-            files |= {file.resolve() for file in find_files(section.source, config.folder)}
-        except DataError:  # the source does not exist (any more): nothing to protect
-            continue
-    rules = config.plan.exclude if config.plan else ()
-    return frozenset(files | {config.path(rule.ids) for rule in rules if rule.ids})
-
-
-def _registered_models(config: Config) -> tuple[list[ModelLineage], list[str]]:
-    """The registered models, and a note if they are unknown."""
+def _registered_models(config: Config, unopened: list[tuple[str, str]]) -> list[ModelLineage]:
+    """The registered models; none if they are unknown, which is listed."""
     try:
-        return read_model_lineage(config), []
-    except UsageError as problem:
-        return [], [f"it is unknown which models were trained on the customer: {problem}"]
+        return read_model_lineage(config)
+    except RegularsError as problem:
+        unopened.append(("MLflow", f"it is unknown which models were trained on the customer: {problem}"))
+        return []
 
 
-def _identify(config: Config, customer: str, versions: list[ModelLineage]) -> tuple[str, Membership | None, list[str]]:
+def _identify(
+    config: Config, customer: str, versions: list[ModelLineage], unopened: list[tuple[str, str]]
+) -> tuple[str, Membership | None]:
     """The customer's stored id, and the result of `_find_member`; the user may also give the hash, as pages show it."""
     name = stored_id(config, customer)
-    member, notes = _find_member(config, name, versions)
+    member = _find_member(config, name, versions, unopened)
     if config.privacy.hash_ids and HASHED.fullmatch(customer) and not (member and member.rows):
-        other, also = _find_member(config, customer, versions)
+        other = _find_member(config, customer, versions, [])
         if other and other.rows:
-            return customer, other, also
-    return name, member, notes
+            return customer, other
+    return name, member
 
 
-def _find_member(config: Config, name: str, versions: list[ModelLineage]) -> tuple[Membership | None, list[str]]:
-    """The customer's rows in the log, and a note if the log cannot be read."""
+def _find_member(
+    config: Config, name: str, versions: list[ModelLineage], unopened: list[tuple[str, str]]
+) -> Membership | None:
+    """The customer's rows in the log; None if the log cannot be read, which is listed."""
     cutoffs = sorted({day for version in versions if version.kind != "uplift" for day in version.days})
     try:
-        return find_membership(config, name, cutoffs, _plan_dates(config)), []
+        return find_membership(config, name, cutoffs, _plan_dates(config))
     except RegularsError as problem:
-        return None, [f"the log was not searched: {problem}"]
+        unopened.append(("the log", f"was not searched: {problem}"))
+        return None
 
 
 def _plan_dates(config: Config) -> set[date]:
-    """The days up to which plans recorded counts of the log."""
+    """The days up to which plans recorded counts of the log; plans that cannot be read have none."""
     dates = set()
     for path in (folder / MANIFEST for folder in config.outputs.plans()):
-        past = read_object(path, "restore it from a backup, or remove the plan's folder").get("past")
-        dates |= {date.fromisoformat(past["before"])} if past else set()
+        with suppress(DataError, FileNotFoundError, KeyError, TypeError, ValueError):
+            past = read_manifest(path, PlanManifest).past
+            dates |= {date.fromisoformat(past["before"])} if past else set()
     return dates
 
 
@@ -242,15 +297,16 @@ def _correct_log_marks(path: Path, manifest: dict[str, Any], member: Membership 
     past = manifest.get("past") if path.name == MANIFEST else None
     if member is None or not isinstance(past, dict):
         return
-    marks = member.marks.get(date.fromisoformat(past["before"]), {})
-    past |= {key: past[key] - count for key, count in marks.items() if key in past}
+    with suppress(KeyError, TypeError, ValueError):  # changed by something else: no command reads it any more
+        marks = member.marks.get(date.fromisoformat(past["before"]), {})
+        past |= {key: past[key] - count for key, count in marks.items() if key in past}
 
 
-def _model_text(config: Config, version: ModelLineage, member: Membership | None, already_listed: bool) -> str:
+def _model_text(config: Config, version: ModelLineage, search: _Search) -> str:
     """Whether a model was trained on the customer, in words; empty if it was not."""
-    title = version.label + (f" ({', '.join(version.aliases)})" if version.aliases else "")
+    title, member = version.label + (f" ({', '.join(version.aliases)})" if version.aliases else ""), search.member
     if member is None or not member.rows:
-        why = "the customer was already forgotten" if already_listed else "the log has no rows of the customer now"
+        why = "the customer was already forgotten" if search.listed else "the log has no rows of the customer now"
         return f"{title}: may have been trained on the customer ({why})"
     if version.kind == "uplift":
         days = [day for day in member.contacts if _in_round(day, version.days, config.uplift.round.days)]
@@ -272,9 +328,11 @@ def _in_round(day: date, rounds: tuple[date, ...], length: int) -> bool:
     return any(0 <= (day - first).days < length for first in rounds)
 
 
-def _unknown_customer(config: Config, customer: str) -> DataError:
+def _unknown_customer(config: Config, customer: str, search: _Search) -> DataError:
     hashed = " (hashed with the current key)" if config.privacy.hash_ids else ""
+    closed = [*search.unopened, *((str(path), why) for path, why in sorted(search.erasure.unopened.items()))]
+    aside = "; not searched: " + "; ".join(f"{what} ({why})" for what, why in closed[:MOST_LISTED]) if closed else ""
     return DataError(
         f"customer {customer!r}{hashed} is in no file of {config.output} and in no table that the config names; check "
-        "the id: write it as in your own tables"
+        f"the id: write it as in your own tables{aside}"
     )

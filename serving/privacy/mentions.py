@@ -11,6 +11,7 @@ from typing import Any
 from serving.privacy.spellings import one_form, plain_texts, same_names, written_forms
 
 ID, PLACEHOLDER = "customer_id", "(forgotten)"
+NEVER_ESCAPED = re.compile(r"[A-Za-z0-9_.-]+")  # ids that are written in one way only
 MIN_LETTERS, MIN_OTHER_LETTERS = 8, 3  # letters from which an id without digits is distinctive, ASCII and others
 Digests = Mapping[str, tuple[str, int | None]]  # the new checksum of a file and the rows left, by the old one
 
@@ -32,6 +33,8 @@ def names_customer(text: str, names: frozenset[str], quoted_only: bool = False) 
     (False, True)
     """
     pattern = _names_pattern(names, quoted_only)
+    if all(NEVER_ESCAPED.fullmatch(name) for name in names):
+        return any(name in text for name in names) and pattern.search(text) is not None
     return any(pattern.search(one_form(plain)) for plain in plain_texts(text))
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.audit.audit import Audit
+from features.campaigns.live_plans import PlanOnDisk, newest_plans_first, plans_of_cutoff
 from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RegularsError, UsageError
@@ -52,15 +53,16 @@ class StoredSegments:
 
 @dataclass(frozen=True)
 class CutoffPlan:
-    """A plan of the cutoff, the points of its curve, and the names of other plans of the same cutoff.
+    """The live plan of the cutoff, the points of its curve, and the names of other plans of the same cutoff.
 
-    `stale` if the cutoff was scored again since.
+    `stale` if the cutoff was scored again since; `superseded` are the names of plans whose place another took.
     """
 
     plan: Plan
     points: Sequence[dict[str, Any]]
     others: Sequence[str]
     stale: bool
+    superseded: Sequence[str] = ()
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Read the plan's rows of some customers, by id."""
@@ -75,13 +77,17 @@ class CutoffPlan:
 
 @dataclass(frozen=True)
 class PastPlan:
-    """A plan on disk: its manifest, its measurement (None if not measured), and the day when its horizon is over."""
+    """A plan on disk: its manifest, its measurement (None if not measured), and the day when its horizon is over.
+
+    `superseded_by` is the campaign that took its place; empty if it is live.
+    """
 
     cutoff: date
     campaign: str
     manifest: PlanManifest
     measured: dict[str, Any] | None
     matures: date
+    superseded_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,28 +187,28 @@ def _plan(config: Config, scores: Scores, tr: Language) -> OptionalInput:
     command = f"plan --cutoff {scores.cutoff} --budget B"
     return _part(
         next(place.glob(f"*/{MANIFEST}"), place / MANIFEST),
-        lambda: _planned(config, scores, sorted(path.parent.name for path in place.glob(f"*/{MANIFEST}"))),
+        lambda: _planned(config, scores),
         tr("There is no plan for this cutoff: run `regulars {command}`.", command=command),
         tr("The plan of this cutoff cannot be read: run `regulars {command}` again.", command=command),
     )
 
 
-def _planned(config: Config, scores: Scores, names: list[str]) -> CutoffPlan:
-    own = config.plan.campaign if config.plan else ""
-    name = own if own in names else names[0]
-    plan = read_plan(config, scores.cutoff, name)
+def _planned(config: Config, scores: Scores) -> CutoffPlan:
+    first, *others = plans_of_cutoff(config, scores.cutoff)
+    plan = read_plan(config, scores.cutoff, first.campaign)
     stale = plan.manifest.scores["parts"] != scores.manifest.parts
-    return CutoffPlan(plan, plan.curve().to_pylist(), [other for other in names if other != name], stale)
+    live, superseded = ([other.campaign for other in others if other.live is wanted] for wanted in (True, False))
+    return CutoffPlan(plan, plan.curve().to_pylist(), live, stale, superseded)
 
 
 def _past(config: Config, tr: Language) -> OptionalInput:
     """Read every plan on disk, newest first; one that cannot be read is logged and left out."""
     plans = []
-    for path in [folder / MANIFEST for folder in reversed(config.outputs.plans())]:
+    for plan in newest_plans_first(config):
         try:
-            plans.append(_past_plan(path))
+            plans.append(_past_plan(plan))
         except BROKEN as problem:
-            LOG.warning("%s: left out of the report, it cannot be read: %s", path.parent, problem)
+            LOG.warning("%s: left out of the report, it cannot be read: %s", plan.folder, problem)
     if any(plan.measured for plan in plans):
         return OptionalInput(plans)
     return OptionalInput(
@@ -210,12 +216,12 @@ def _past(config: Config, tr: Language) -> OptionalInput:
     )
 
 
-def _past_plan(path: Path) -> PastPlan:
-    manifest = read_manifest(path, PlanManifest)
-    measured_file = path.parent / MEASURED
+def _past_plan(plan: PlanOnDisk) -> PastPlan:
+    manifest = read_manifest(plan.folder / MANIFEST, PlanManifest)
+    measured_file = plan.folder / MEASURED
     measured = read_manifest(measured_file, Measurement).to_dict() if measured_file.exists() else None
     matures = manifest.cutoff + timedelta(manifest.horizon_days)
-    return PastPlan(manifest.cutoff, manifest.campaign, manifest, measured, matures)
+    return PastPlan(manifest.cutoff, manifest.campaign, manifest, measured, matures, plan.superseded_by)
 
 
 def _monitor(config: Config, cutoff: date, tr: Language) -> OptionalInput:

@@ -33,6 +33,8 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "name": facts.campaign,
         "stale": cutoff_plan.stale,
         "other_plans": cutoff_plan.others,
+        "superseded": cutoff_plan.superseded,
+        "unmeasurable": list(_unmeasurable(wording, facts)),
         "sentences": list(_sentences(wording, facts, form)),
         "money": facts.objective == MONEY,
         "actions": [_action(wording, name, each, form) for name, each in facts.actions.items()],
@@ -100,6 +102,16 @@ def _power(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
             "{expected} are expected, so the result of a single campaign may well be not significant.",
             **slots,
         )
+
+
+def _unmeasurable(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
+    """Name the actions that cannot be measured, and how many customers would do."""
+    for name, each in facts.unmeasurable.items() if facts.holdout["share"] else ():
+        yield wording.tr(
+            "{action} cannot be measured: {n} customers get it, and only {held_out} of those meant to get it are held "
+            "out. About {needed} customers meant to get it would do.",
+            action=name, n=f"{each['with_action']:,}", held_out=f"{each['held_out']:,}", needed=f"{each['needed']:,}",
+        )  # fmt: skip
 
 
 def _action(wording: ReportWording, name: str, each: Facts, form: NumberFormat) -> dict[str, str]:
@@ -170,6 +182,10 @@ def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, 
 
 def _waiting(wording: ReportWording, inputs: ReportInputs, each: PastPlan) -> str:
     slots = {"name": each.campaign, "cutoff": each.cutoff, "day": each.matures}
+    if each.superseded_by:
+        return wording.tr(
+            "The plan '{name}' of {cutoff} is superseded by the plan '{by}'.", by=each.superseded_by, **slots
+        )
     if each.matures <= inputs.scores.cutoff:
         return wording.tr(
             "The plan '{name}' of {cutoff} can be measured: `regulars measure {cutoff}/{name}`.", **slots
@@ -190,7 +206,7 @@ def _measured(wording: ReportWording, each: PastPlan) -> Iterator[dict[str, Any]
         yield {
             "name": f"{each.cutoff} {each.campaign}" if is_total else name,
             "total": is_total,
-            "mark": wording.tr("immature") if is_total and not facts["mature"] else "",
+            "mark": _mark(wording, each) if is_total else "",
             "groups": _groups(row_of_outcome),
             "planned": _planned_gain(wording, each, name, form),
             "back": _effect(wording, row_of_outcome.get(RETURN), facts, form),
@@ -198,6 +214,13 @@ def _measured(wording: ReportWording, each: PastPlan) -> Iterator[dict[str, Any]
             "gain": _gain_with_interval(wording, returns.get("gain"), form),
             "verdict": _verdict(wording, row_of_outcome.get(VALUE) or row_of_outcome.get(RETURN), facts),
         }
+
+
+def _mark(wording: ReportWording, each: PastPlan) -> str:
+    """What to know about a measured plan at first sight."""
+    marks = [wording.tr("immature")] if each.measured and not each.measured["mature"] else []
+    marks += [wording.tr("superseded")] if each.superseded_by else []
+    return wording.tr("; ").join(marks)
 
 
 def _form_of(wording: ReportWording, each: PastPlan) -> NumberFormat:
@@ -264,12 +287,19 @@ def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
             "they hold at an early look too.",
             name=name, days=facts.get("days", "?"), all=facts.get("horizon_days", "?"),
         )  # fmt: skip
+    if since := facts.get("policy_since"):
+        yield tr(
+            "{name}: the same customers were held out in each plan of the campaign since {day}, so the effect is that "
+            "of all these plans together.",
+            name=name, day=since,
+        )  # fmt: skip
     contamination = facts.get("contamination", {})
     if contamination.get("contacted"):
         yield tr(
             "{name}: {n} of {all} customers in the holdout were contacted, which makes the effects look smaller.",
             name=name, n=f"{contamination['contacted']:,}", all=f"{contamination['held_out']:,}",
         )  # fmt: skip
+    yield from _limits(wording, each)
     under_exposed = {
         action: row for action, row in facts.get("exposure", {}).items() if row.get("meant") and row["share"] < 0.5
     }
@@ -279,6 +309,32 @@ def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
             "look smaller.",
             name=name, got=f"{row['got']:,}", meant=f"{row['meant']:,}", action=action,
         )  # fmt: skip
+
+
+def _limits(wording: ReportWording, each: PastPlan) -> Iterator[str]:
+    """Say up to how much the value of a customer counts, and which actions are too small to tell."""
+    tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
+    cap = facts.get("counted_up_to", {}).get(VALUE)
+    if cap is not None:
+        yield tr(
+            "{name}: effects on value count at most {cap} of each customer, so that a few customers do not decide.",
+            name=name, cap=_form_of(wording, each).money(cap),
+        )  # fmt: skip
+    for group in facts.get("withheld", []):
+        if group["family"] == EACH_ACTION and group["needed"]:
+            slots = {"action": group["action"], "held": f"{group['held']:,}", "needed": f"{group['needed']:,}"}
+            if group["outcome"] == VALUE:
+                yield tr(
+                    "{name}: {action} is too small to tell an effect on value ({held} held out; about {needed} would "
+                    "do).",
+                    name=name, **slots,
+                )  # fmt: skip
+            else:
+                yield tr(
+                    "{name}: {action} is too small to tell an effect on the return rate ({held} held out; about "
+                    "{needed} would do).",
+                    name=name, **slots,
+                )  # fmt: skip
 
 
 def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | str:

@@ -251,7 +251,7 @@ def _of_today(inputs: ReportInputs) -> PastPlan | None:
 def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
     """Name the plans whose horizon is over at this cutoff and that have not been measured."""
     for past in inputs.past.content or []:
-        if past.measured is None and past.matures <= inputs.scores.cutoff:
+        if past.measured is None and not past.superseded_by and past.matures <= inputs.scores.cutoff:
             name = f"{past.cutoff}/{past.campaign}"
             yield NextStep(
                 wording.tr("measure"),

@@ -1,22 +1,26 @@
 """Effect of an action: outcomes of the treatment group compared with those of a randomised holdout.
 
-The unadjusted estimate is a difference of two means. The adjusted one removes what covariates explain that were known
-before randomisation, so that the action cannot have changed them: it is just as unbiased and less noisy (Deng, Xu,
-Kohavi and Walker, Improving the sensitivity of online controlled experiments, WSDM 2013; Lin, Annals of Applied
-Statistics 7, 2013).
+P-values and confidence intervals come from re-drawing the assignment (`serving.statistics.randomisation`), so they are
+valid for a small holdout of a skewed outcome too. The unadjusted estimate is a difference of two means. The adjusted
+one removes what covariates explain that were known before the assignment, so that the action cannot have changed them
+(Deng, Xu, Kohavi and Walker, Improving the sensitivity of online controlled experiments, WSDM 2013): it is less noisy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from scipy.stats import chi2
 
+from serving.statistics.randomisation import DRAWS, Reference, compare_groups
+
 LEVEL = 0.95
-MIN_CUSTOMERS = 2  # in each group: with fewer there is no variance
+LOOKS = 90  # looks at growing outcomes for which a sequential confidence interval holds
+COUNTED = 0.95  # this share of the positive outcomes counts in full
+SEED = 0
 UNKNOWN = float("nan")
 
 
@@ -26,12 +30,13 @@ class TreatmentEffect:
 
     Attributes:
         effect: Mean of the treatment group minus mean of the holdout, adjusted or not.
-        error: Its standard error.
-        low: Lower end of the 95% confidence interval.
+        error: Its standard error, from the pooled variance.
+        low: Lower end of the 95% confidence interval; minus infinity if too few assignments are possible.
         high: Upper end.
         p: Two-sided p-value against no effect.
         treated: Customers in the treatment group.
         held_out: Customers in the holdout.
+        reference: The distribution over assignments that gives intervals; None: the normal one.
     """
 
     effect: float
@@ -41,88 +46,152 @@ class TreatmentEffect:
     p: float
     treated: int
     held_out: int
+    reference: Reference | None = field(default=None, repr=False, compare=False)
 
-    def anytime_interval(self, level: float = LEVEL, planned: int | None = None) -> tuple[float, float]:
+    def interval(self, level: float = LEVEL) -> tuple[float, float]:
+        """Return the confidence interval at a level between 0 and 1."""
+        if self.reference is not None:
+            return self.reference.interval(level)
+        reach = -float(ndtri((1 - level) / 2)) * self.error
+        return self.effect - reach, self.effect + reach
+
+    def anytime_interval(self, level: float = LEVEL, looks: int = LOOKS) -> tuple[float, float]:
         """Return the sequential (anytime-valid) confidence interval, which holds at all looks together.
 
-        An asymptotic confidence sequence for customers who keep coming in (Waudby-Smith, Arbour, Sinha, Kennedy and
-        Ramdas, Annals of Statistics 52, 2024, theorem 2.2). If instead the customers stay the same and their outcomes
-        come in, it reaches three standard errors to either side at each look, which is enough for twenty looks
-        (Bonferroni).
+        Each look has the same share of 1 - `level`, and the interval is that of randomisation inference at the level
+        that remains. So the looks together are wrong with at most 1 - `level`, however the outcomes at one look depend
+        on those at another.
 
         Args:
             level: Confidence level, between 0 and 1.
-            planned: Number of customers at which the interval is narrowest, the same at every look; None: the current
-                number.
+            looks: The most looks, such as the days over which outcomes come in.
 
         Returns:
             Lower and upper end.
         """
-        n, alpha = self.treated + self.held_out, 1 - level
-        rho = (-2 * np.log(alpha) + np.log(1 - 2 * np.log(alpha))) / (planned or n)
-        reach = self.error * np.sqrt(2 * (n * rho + 1) / (n * rho) * np.log(np.sqrt(n * rho + 1) / alpha))
-        return float(self.effect - reach), float(self.effect + reach)
+        return self.interval(1 - (1 - level) / looks)
 
 
-def difference_in_means(outcome: np.ndarray, treated: np.ndarray) -> TreatmentEffect:
-    """Estimate the unadjusted effect, with unequal variances (Welch).
+def difference_in_means(
+    outcome: np.ndarray, treated: np.ndarray, seed: int = SEED, draws: int = DRAWS
+) -> TreatmentEffect:
+    """Estimate the unadjusted effect.
 
     Args:
         outcome: Outcome (n,) of each customer.
         treated: Whether each customer (n,) was assigned to the action; the others were held out.
+        seed: Seed of the assignments that are drawn for comparison.
+        draws: How many are drawn.
 
     Returns:
-        The effect; NaN if a group is too small for a variance.
+        The effect; NaN if a group is empty.
 
     >>> effect = difference_in_means(np.array([3.0, 5.0, 4.0, 1.0, 2.0, 3.0]), np.array([True] * 3 + [False] * 3))
-    >>> effect.effect, round(effect.error, 4)
-    (2.0, 0.8165)
+    >>> effect.effect, round(effect.error, 4), round(effect.p, 1)
+    (2.0, 0.8165, 0.2)
     """
-    return regression_adjusted_effect(outcome, treated, np.empty((len(outcome), 0)))
+    return regression_adjusted_effect(outcome, treated, np.empty((len(outcome), 0)), None, seed, draws)
 
 
-def regression_adjusted_effect(outcome: np.ndarray, treated: np.ndarray, covariates: np.ndarray) -> TreatmentEffect:
-    """Estimate the adjusted effect: one regression per group, compared at the mean of all customers.
-
-    The standard error is Neyman's, from the residuals and with the degrees of freedom that the regressions use, plus
-    the uncertainty of the mean. It holds whether or not the regressions are correctly specified.
+def regression_adjusted_effect(
+    outcome: np.ndarray,
+    treated: np.ndarray,
+    covariates: np.ndarray,
+    strata: np.ndarray | None = None,
+    seed: int = SEED,
+    draws: int = DRAWS,
+) -> TreatmentEffect:
+    """Estimate the adjusted effect: an analysis of covariance with one slope for both groups and a pooled variance.
 
     Args:
         outcome: Outcome (n,) of each customer.
         treated: Whether each customer (n,) was assigned to the action; the others were held out.
         covariates: What was known before randomisation (n, k), such as past spend and risk; no nulls.
+        strata: Number (n,) of the stratum within which each customer was assigned; None: all together.
+        seed: Seed of the assignments that are drawn for comparison.
+        draws: How many are drawn.
 
     Returns:
-        The effect; unadjusted if a group is too small for the regression, NaN if it is too small for a variance.
+        The effect; unadjusted if there are too few customers for slopes, NaN if a group is empty.
+    """
+    return treatment_effects(np.asarray(outcome, float)[:, None], treated, covariates, strata, seed, draws)[0]
+
+
+def treatment_effects(
+    outcomes: np.ndarray,
+    treated: np.ndarray,
+    covariates: np.ndarray,
+    strata: np.ndarray | None = None,
+    seed: int = SEED,
+    draws: int = DRAWS,
+) -> list[TreatmentEffect]:
+    """Estimate the effects on several outcomes of the same customers, from the same draws.
+
+    Args:
+        outcomes: Outcomes (n, o) of each customer, in columns.
+        treated: Whether each customer (n,) was assigned to the action; the others were held out.
+        covariates: What was known before randomisation (n, k); no nulls.
+        strata: Number (n,) of the stratum within which each customer was assigned; None: all together.
+        seed: Seed of the assignments that are drawn for comparison.
+        draws: How many are drawn.
+
+    Returns:
+        One effect for each outcome, as `regression_adjusted_effect` gives it.
     """
     treated = np.asarray(treated, bool)
-    n_treated, n_held_out = int(treated.sum()), int((~treated).sum())
-    k = covariates.shape[1]
-    if min(n_treated, n_held_out) < MIN_CUSTOMERS + k:
-        covariates, k = covariates[:, :0], 0
-    if min(n_treated, n_held_out) < MIN_CUSTOMERS:
-        return TreatmentEffect(UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, n_treated, n_held_out)
-    centred = covariates - covariates.mean(axis=0)
-    sides = [_group_regression(outcome[group], centred[group]) for group in (treated, ~treated)]
-    effect = sides[0][0] - sides[1][0]
-    tilt = centred @ (sides[0][2] - sides[1][2])
-    error = float(np.sqrt(sides[0][1] + sides[1][1] + tilt.var() / len(outcome)))
-    return _with_normal_interval(effect, error, n_treated, n_held_out)
+    groups = int(treated.sum()), int((~treated).sum())
+    inside = np.zeros(len(treated), int) if strata is None else strata
+    return [
+        TreatmentEffect(
+            each.effect,
+            each.error,
+            *(each.reference.interval(LEVEL) if each.reference else (UNKNOWN, UNKNOWN)),
+            each.reference.p_value() if each.reference else (UNKNOWN if np.isnan(each.effect) else 1.0),
+            *groups,
+            each.reference,
+        )
+        for each in compare_groups(outcomes, treated, covariates, inside, seed, draws)
+    ]
 
 
-def pool_effects(parts: Sequence[TreatmentEffect], weights: Sequence[float]) -> TreatmentEffect:
-    """Return the weighted mean of effects on different customers, such as those of several actions.
+def count_up_to_cap(outcome: np.ndarray) -> tuple[np.ndarray, float]:
+    """Limit what one customer counts to the 95% quantile of the positive outcomes, in both directions (winsorising).
 
-    >>> parts = [TreatmentEffect(1, 0.3, 0, 0, 0, 10, 10), TreatmentEffect(3, 0.4, 0, 0, 0, 30, 30)]
-    >>> pooled = pool_effects(parts, [1, 3])
-    >>> pooled.effect, round(pooled.error, 4), pooled.treated
-    (2.5, 0.3092, 40)
+    The few largest outcomes make up most of the variance of spend. The cap comes from all customers together, without
+    regard to who was held out, so it cannot favour a group.
+
+    Args:
+        outcome: Outcome (n,) of each customer.
+
+    Returns:
+        The limited outcome (n,) and the cap; infinity if no outcome is positive.
+
+    >>> count_up_to_cap(np.array([-90.0, 0.0, 1.0, 2.0, 3.0, 100.0]))[0].round(2).tolist()
+    [-85.45, 0.0, 1.0, 2.0, 3.0, 85.45]
     """
-    share = np.array(weights, float) / np.sum(weights)
-    effect = float(share @ [part.effect for part in parts])
-    error = float(np.sqrt(share**2 @ np.array([part.error for part in parts]) ** 2))
-    treated, held_out = sum(part.treated for part in parts), sum(part.held_out for part in parts)
-    return _with_normal_interval(effect, error, treated, held_out)
+    positive = outcome[outcome > 0]
+    cap = float(np.quantile(positive, COUNTED)) if len(positive) else float("inf")
+    return np.clip(outcome, -cap, cap), cap
+
+
+def smallest_detectable(deviation: float, treated: float, held_out: float, power: float, level: float = LEVEL) -> float:
+    """Return the smallest effect that a comparison detects with a probability, by the normal approximation.
+
+    Args:
+        deviation: Standard deviation of the outcome within the groups.
+        treated: Customers in the treatment group, above 0.
+        held_out: Customers in the holdout, above 0.
+        power: The probability.
+        level: Confidence level.
+
+    Returns:
+        The effect.
+
+    >>> round(smallest_detectable(0.5, 1000, 1000, 0.8), 4)
+    0.0626
+    """
+    reach = float(ndtri((1 + level) / 2) + ndtri(power))
+    return reach * deviation * float(np.sqrt(1 / treated + 1 / held_out))
 
 
 def simultaneous_effects(parts: Sequence[TreatmentEffect], level: float = LEVEL) -> list[TreatmentEffect]:
@@ -143,8 +212,8 @@ def simultaneous_effects(parts: Sequence[TreatmentEffect], level: float = LEVEL)
     for rank, place in enumerate(sorted(known, key=lambda place: parts[place].p)):
         part = parts[place]
         highest_p = max(highest_p, min(1.0, part.p * (len(known) - rank)))
-        reach = -float(ndtri((1 - level) / 2 / len(known))) * part.error
-        effects[place] = replace(part, low=part.effect - reach, high=part.effect + reach, p=highest_p)
+        low, high = part.interval(1 - (1 - level) / len(known))
+        effects[place] = replace(part, low=low, high=high, p=highest_p)
     return effects
 
 
@@ -173,18 +242,3 @@ def sample_ratio_p_value(counts: Sequence[int], shares: Sequence[float]) -> floa
     if kept.sum() < 2:
         return 1.0
     return float(chi2.sf((((observed - expected) ** 2)[kept] / expected[kept]).sum(), int(kept.sum()) - 1))
-
-
-def _group_regression(outcome: np.ndarray, centred: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Mean of a group at the mean of all customers, its variance, and the slopes (k,) of the group's regression."""
-    Z = np.column_stack([np.ones(len(outcome)), centred])
-    b, _, rank, _ = np.linalg.lstsq(Z, outcome, rcond=None)
-    degrees_of_freedom = max(len(outcome) - int(rank), 1)
-    residuals = outcome - Z @ b
-    return float(b[0]), float(residuals @ residuals) / degrees_of_freedom / len(outcome), b[1:]
-
-
-def _with_normal_interval(effect: float, error: float, treated: int, held_out: int) -> TreatmentEffect:
-    reach = float(ndtri((1 + LEVEL) / 2)) * error
-    p = float(2 * ndtr(-abs(effect) / error)) if error > 0 else float(effect == 0)
-    return TreatmentEffect(float(effect), error, effect - reach, effect + reach, p, treated, held_out)

@@ -320,7 +320,8 @@ def _planned(site: Site, request: Request) -> dict[str, Any]:
 def _plan(site: Site, request: Request) -> Response:
     planned = _planned(site, request)
     picture = plan.gain_chart(site, planned["plan"], planned["planned"])
-    return _page(site, request, "plan.html.j2", picture=picture, plans=plan.plan_names(site), **planned)
+    listed = {"plans": plan.plan_names(site), "superseded": plan.superseded_plans(site)}
+    return _page(site, request, "plan.html.j2", picture=picture, **listed, **planned)
 
 
 def _plan_at(site: Site, request: Request) -> Response:
@@ -328,7 +329,8 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    return _page(site, request, "experiments.html.j2", experiments=experiments.experiment_results(site))
+    results = experiments.experiment_results(site)
+    return _page(site, request, "experiments.html.j2", experiments=results, superseded=plan.superseded_plans(site))
 
 
 def _monitoring(site: Site, request: Request) -> Response:

@@ -54,7 +54,7 @@ def snapshots(
     lines: Sequence[Line], cutoffs: Iterable[date], setting: Setting, end: date
 ) -> dict[tuple[str, date], Values]:
     """Features and labels of every customer with a purchase in [cutoff - active_within, cutoff)."""
-    rows = {}
+    rows, lines = {}, with_uses(lines)
     for cutoff in cutoffs:
         seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
         usual, expected = mean_purchase(seen, setting), expectations(seen, cutoff, setting)
@@ -255,6 +255,34 @@ def orders(lines: Sequence[Line]) -> list[Order]:
         name = line.get("order")
         groups.setdefault(("moment", line["time"]) if name is None else ("order", name), []).append(line)
     return [order(group) for group in groups.values()]
+
+
+def with_uses(lines: Sequence[Line]) -> list[Line]:
+    """Lines whose order id is joined by the day on which its use began, None for the first use.
+
+    Of the lines of the order that were known by then, those that were paid for are a chain of days. A day more than a
+    month after the one before begins a new use.
+    """
+    same: dict[Any, list[Line]] = {}
+    for line in lines:
+        same.setdefault((line["customer"], line.get("order")), []).append(line)
+    return [
+        {**line, "order": (line["order"], use(line, same[line["customer"], line["order"]]))}
+        if line.get("order")
+        else line
+        for line in lines
+    ]
+
+
+def use(line: Line, same: Sequence[Line]) -> date | None:
+    paid = {x["time"].date() for x in same if x.get("amount", 1) > 0 and seen_on(x) <= seen_on(line)}
+    begun = [day for day in paid if not any(0 < (day - other).days <= 30 for other in paid)]
+    before = [day for day in begun if day <= line["time"].date()]
+    return max(before) if before and max(before) > min(begun) else None
+
+
+def seen_on(line: Line) -> date:
+    return max(line["time"].date(), known(line).date())
 
 
 def order(lines: Sequence[Line]) -> Order:

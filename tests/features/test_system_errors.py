@@ -38,7 +38,7 @@ def _os_error(number: int, name: str = "/data/log.csv") -> OSError:
         (_os_error(errno.ENAMETOOLONG), "a name is too long"),
         (MemoryError(), "not enough memory"),
         (pa.ArrowMemoryError("malloc of size 64 failed"), "not enough memory"),
-        (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), "not enough memory"),
+        (duckdb.OutOfMemoryException("Out of Memory Error: failed to allocate"), "raise [engine] memory"),
     ],
 )
 def test_each_cause_says_what_to_do(problem: BaseException, words: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from features.campaigns.measured_plans import plans_as_contacts
 from features.config.load import Config
-from features.errors import RegularsError, UsageError
+from features.errors import DataError, RegularsError, UsageError
 from features.json_files import file_digest
 from features.outputs.manifests import manifest_text
 from serving.measurement.measure import measure_plan
@@ -92,10 +93,6 @@ def _write_effects(folder: Path) -> None:
 
 def _opened(page: str, config: Config) -> None:
     assert fetch(app_of(config), page).status in (200, 404, 503)
-
-
-def _forgotten(config: Config) -> None:
-    forget.forget_customer(config, "c010", confirmed=False)
 
 
 COMMANDS: dict[str, tuple[Callable[[Config], object], tuple[str, ...]]] = {
@@ -211,6 +208,39 @@ def test_a_damaged_file_is_one_message(business: Config, place: int) -> None:
     text = outcome(COMMANDS[command][0], business, business.output / file, kind)
     if text and kind != "removed":
         assert Path(file).name in text or PLAN in text, text
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_files_never_block_forgetting(business: Config, kind: str) -> None:
+    """All files at once: what can be read is still searched."""
+    files = [path for path in business.output.rglob("*") if path.is_file() and path.name != "ids.json"]
+    before = {path: path.read_bytes() for path in files}
+    try:
+        for path in before:
+            damage(path, kind)
+        with suppress(DataError):  # nothing is left that names the customer, and the message says what was not searched
+            forget.forget_customer(business, "c010", confirmed=False)
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["ids.json", "forgotten.json"])
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_list_is_one_message(business: Config, name: str, kind: str) -> None:
+    """Without them nobody knows who is to stay out, or by which key ids were hashed: every command refuses."""
+    path = business.output / name
+    content = path.read_bytes() if path.exists() else None
+    path.write_bytes(content or b'{"salt": "00", "customers": ["ab"], "rule": 2}')
+    try:
+        damage(path, kind)
+        with suppress(RegularsError):
+            forget.forget_customer(business, "c010", confirmed=False)
+    finally:
+        if content is None:
+            path.unlink(missing_ok=True)
+        else:
+            path.write_bytes(content)
 
 
 def test_a_web_page_says_what_it_cannot_read(business: Config) -> None:

@@ -56,6 +56,7 @@ def _scored(folder: Path, cutoff: str = "2024-06-01") -> None:
         ("measure 2024-06-01/spring", "there is no plan 'spring' at cutoff 2024-06-01"),
         ("train value", "[events] amount is not set"),
         ("train uplift", "there is no [contacts]"),
+        ("train uplift --compare", "`train uplift` has no options"),
         ("train --log nowhere", "--log: nowhere is not a folder"),
     ],
 )
@@ -100,7 +101,7 @@ from features.errors import RegularsError
 from serving.early_checks import CHECKS, refuse_early
 from datetime import date
 options = dict(cutoff=date(2024, 6, 1), budget=5.0, campaign=None, plan="2024-06-01/x", below=None)
-options |= dict(which="uplift", kept=None, out="regulars.toml")
+options |= dict(which="uplift", kept=None, compare=False, resume=False, out="regulars.toml")
 for command in CHECKS:
     with pytest.raises(RegularsError):
         refuse_early(command, "regulars.toml", options)

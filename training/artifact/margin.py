@@ -28,6 +28,7 @@ class Term:
         scale: The divisor, in the feature's unit.
         centre: Mean of the transformed value over the training rows, so that a term is 0 on average.
         weight: Coefficient of the transformed value.
+        greatest: Greater values count as this, so that nothing extrapolates without bound; None: no bound.
     """
 
     feature: str
@@ -35,6 +36,7 @@ class Term:
     scale: float
     centre: float
     weight: float
+    greatest: float | None = None
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """The transformed values (n,); null stays NaN.
@@ -45,7 +47,8 @@ class Term:
         if self.shape == "logit":
             p = np.clip(values, SURE, 1 - SURE)
             return np.log(p / (1 - p))
-        ratio = values / self.scale
+        bounded = values if self.greatest is None else np.minimum(values, self.greatest)
+        ratio = bounded / self.scale
         return np.log1p(np.maximum(ratio, 0)) if self.shape == "log1p" else np.log(np.maximum(ratio, SMALLEST))
 
     def contribution(self, X: pa.Table) -> np.ndarray:

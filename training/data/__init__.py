@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "category_levels": ["FEWEST_CUSTOMERS", "encode_sample", "learn_levels", "text_columns"],
+        "heavy_values": ["heavy_value_note", "value_limits"],
         "prediction": ["OutOfTimePredictions", "Prediction", "PredictionInterval"],
         "time_split": [
             "Fold",

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from features.errors import DataError
 from features.snapshots.build import Snapshots
 from features.task import Window
+from training.data.heavy_values import value_limits
 
 YEAR, NEAR = Window(365), Window(20)
 MIN_PER_OUTCOME = 10
@@ -59,7 +60,7 @@ class Sample:
         dates: Cutoffs (n,), as days since 1970-01-01.
         features: The feature table (n rows).
         churned: 1.0 if the customer churned within the horizon, else 0.0.
-        value: Net amount within the horizon.
+        value: Net amount within the horizon; a heavy one is capped (`heavy_values`).
         longer: Net amount within each longer horizon by column, such as 'value_180d'; NaN if not mature.
     """
 
@@ -234,7 +235,11 @@ def fold_at(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None
 
 
 def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
-    """The rows of some mature cutoffs as a sample; raises ValueError if a label is null."""
+    """The rows of some mature cutoffs as a sample; raises ValueError if a label is null.
+
+    Values that outweigh all others are taken for the largest of the others (`heavy_values`).
+    """
+    limits = value_limits(snapshots)
     moments = pa.array([datetime(c.year, c.month, c.day) for c in cutoffs], pa.timestamp("us"))  # noqa: DTZ001 (UTC)
     rows = snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments))
     if rows["churned"].null_count:
@@ -244,8 +249,8 @@ def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
         dates=rows["cutoff"].to_numpy().astype("datetime64[D]").astype(np.int64),
         features=rows.select(snapshots.names),
         churned=rows["churned"].to_numpy().astype(float),
-        value=rows["value"].fill_null(0.0).to_numpy().astype(float),
-        longer={name: rows[name].to_numpy().astype(float) for name in snapshots.task.longer},
+        value=np.minimum(rows["value"].fill_null(0.0).to_numpy().astype(float), limits["value"]),
+        longer={name: np.minimum(rows[name].to_numpy().astype(float), limits[name]) for name in snapshots.task.longer},
     )
 
 

@@ -7,6 +7,7 @@ the levels of BG/NBD and Gamma-Gamma, which know neither season nor growth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from features.heavy_amounts import ordinary_limit
 from training.artifact.margin import SMALLEST, Margin, Term
 
 BEHAVIOUR_SHAPES = (
@@ -26,6 +28,7 @@ BEHAVIOUR_SHAPES = (
 )
 MONEY_SHAPES = (("order_amount_expected", "log"), ("order_amount_mean_ever", "log"))
 RIDGE = 10.0
+BEYOND = 10.0  # times the largest value in training that is not heavy: greater ones count as that
 
 Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -113,9 +116,7 @@ def _fit_linear(
         jac=True,
         method="L-BFGS-B",
     ).x
-    weighted_terms = (
-        Term(t.feature, t.shape, t.scale, t.centre, t.weight * b) for t, b in zip(terms, coefficients[1:], strict=True)
-    )
+    weighted_terms = (replace(t, weight=t.weight * b) for t, b in zip(terms, coefficients[1:], strict=True))
     return Margin(float(coefficients[0]), tuple(weighted_terms))
 
 
@@ -129,8 +130,13 @@ def _penalised_loss(
 
 
 def _standardised_term(X: pa.Table, name: str, shape: str, weight: np.ndarray) -> list[Term]:
-    """The standardised term of a feature; empty if the feature is constant or always null."""
+    """The standardised term of a feature; empty if the feature is constant or always null.
+
+    Values that outweigh all others (`ordinary_limit`) count as the largest of the others, and at prediction no value
+    counts as more than BEYOND times that.
+    """
     values = X[name].to_numpy().astype(np.float64)
+    values = np.minimum(values, ordinary_limit(values))
     above_zero = values[values > 0]
     scale = float(np.mean(above_zero)) if len(above_zero) else 1.0
     shaped = Term(name, shape, scale, 0.0, 1.0).transform(values)
@@ -139,4 +145,5 @@ def _standardised_term(X: pa.Table, name: str, shape: str, weight: np.ndarray) -
         return []
     centre = float(np.average(shaped[known], weights=weight[known]))
     width = float(np.sqrt(np.average((shaped[known] - centre) ** 2, weights=weight[known])))
-    return [Term(name, shape, scale, centre, 1 / width)]
+    greatest = BEYOND * float(above_zero.max()) if len(above_zero) and shape != "logit" else None
+    return [Term(name, shape, scale, centre, 1 / width, greatest)]

@@ -16,7 +16,13 @@ __getattr__, __all__ = lazy_exports(
         ],
         "champion_challenger": ["CurrentChampions", "TITLES"],
         "lineage": ["ModelLineage", "read_model_lineage"],
-        "mlflow_tracking": ["as_usage_errors", "connect_to_mlflow", "quiet_mlflow", "require_tracking_server"],
+        "mlflow_tracking": [
+            "as_usage_errors",
+            "connect_to_mlflow",
+            "quiet_mlflow",
+            "require_tracking_server",
+            "without_credentials",
+        ],
         "model_card": ["model_card_text"],
         "models": [
             "Champion",
@@ -27,6 +33,7 @@ __getattr__, __all__ = lazy_exports(
             "load_evaluation",
             "load_run_params",
             "log_and_register",
+            "named_model_errors",
         ],
         "promotion_gates": ["PromotionDecision", "decide_promotion", "gates_text"],
         "provenance": ["code_version", "package_version", "runtime_environment"],
@@ -37,6 +44,12 @@ __getattr__, __all__ = lazy_exports(
             "load_training_record",
             "save_training_record",
         ],
-        "tracking_store": ["no_champion_error", "require_store_for_champion", "tracking_uri"],
+        "tracking_store": [
+            "ARTIFACTS",
+            "no_champion_error",
+            "require_store_for_champion",
+            "store_file",
+            "tracking_uri",
+        ],
     },
 )

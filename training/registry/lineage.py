@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from features.config.load import Config
 from training.registry.aliases import JOINT_KINDS, SEPARATE_KINDS
 from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
+from training.registry.tracking_store import store_file, tracking_uri
 
 BUNDLE_INDEX = "artifacts/bundle/bundle.json"
 
@@ -42,11 +43,14 @@ class ModelLineage:
 
 
 def read_model_lineage(config: Config) -> list[ModelLineage]:
-    """Return the lineage of every registered version of a config's models, oldest first.
+    """Return the lineage of every registered version of a config's models, oldest first; a local store is not created.
 
     Raises:
         UsageError: The store does not answer.
     """
+    database = store_file(tracking_uri(config))
+    if database is not None and not database.exists():
+        return []
     client, lineage = connect_to_mlflow(config), []
     with quiet_mlflow(), as_usage_errors():
         for kind in (*JOINT_KINDS, *SEPARATE_KINDS):

@@ -21,9 +21,8 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.file_locks import exclusive_lock
 from features.system_errors import explain_system_error
-from training.registry.tracking_store import LOCAL_SCHEME
+from training.registry.tracking_store import ARTIFACTS, LOCAL_SCHEME, store_file
 
-ARTIFACTS = "mlartifacts"
 PATIENCE = 120.0  # seconds that a second first use waits for the first
 LOCATIONS = {  # columns of MLflow's tables that hold where artifacts lie
     "experiments": ("artifact_location",),
@@ -31,11 +30,6 @@ LOCATIONS = {  # columns of MLflow's tables that hold where artifacts lie
     "logged_models": ("artifact_location",),
     "model_versions": ("source", "storage_location"),
 }
-
-
-def store_file(uri: str) -> Path | None:
-    """The file of a local store; None if the store is a server or of another kind."""
-    return Path(uri.removeprefix(LOCAL_SCHEME).split("?")[0]) if uri.startswith(LOCAL_SCHEME) else None
 
 
 def prepare_local_store(config: Config, uri: str, experiment: str) -> None:

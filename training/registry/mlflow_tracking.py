@@ -29,9 +29,9 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.system_errors import explain_system_error
 from training.evaluation.evaluate import Evaluation
-from training.registry.local_store import ARTIFACTS, prepare_local_store
+from training.registry.local_store import prepare_local_store
 from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
-from training.registry.tracking_store import SERVER_SCHEMES, USER_VARIABLES, tracking_uri
+from training.registry.tracking_store import ARTIFACTS, SERVER_SCHEMES, USER_VARIABLES, tracking_uri
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
@@ -103,7 +103,7 @@ def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
     except (MlflowException, OSError, SQLAlchemyError) as problem:
         store = without_credentials(uri or mlflow.get_tracking_uri())
         known = explain_system_error(problem) if store.startswith("sqlite:") else None
-        cause = known or _short_cause(problem)
+        cause = known or f"{_short_cause(problem)}; check [tracking] uri, and whether the store can be reached"
         raise UsageError(f"{where}the tracking store at {store} does not answer: {cause}") from None
 
 
@@ -224,7 +224,7 @@ def _short_cause(problem: Exception) -> str:
     text = str(problem)
     match = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|([Rr]ead timed out|timed out|Name or service not known)", text)
     short = next(group for group in match.groups() if group) if match else text.strip().split("\n")[0]
-    return without_credentials(short)[:300]
+    return without_credentials(short.strip(" :"))[:300]
 
 
 @contextmanager

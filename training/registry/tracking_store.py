@@ -11,6 +11,7 @@ from features.errors import UsageError
 
 SERVER_SCHEMES = ("http:", "https:", "databricks", "postgresql", "mysql", "mssql")
 LOCAL_SCHEME = "sqlite:///"
+ARTIFACTS = "mlartifacts"  # the folder beside the config for the files of a local store
 
 
 def user_tracking_uri(environment: Mapping[str, str]) -> str:
@@ -40,6 +41,15 @@ def tracking_uri(config: Config) -> str:
     return uri
 
 
+def store_file(uri: str) -> Path | None:
+    """The file of a local store; None if the store is a server or of another kind.
+
+    >>> store_file("sqlite:////srv/mlflow.db"), store_file("http://tracking:5000")
+    (PosixPath('/srv/mlflow.db'), None)
+    """
+    return Path(uri.removeprefix(LOCAL_SCHEME).split("?")[0]) if uri.startswith(LOCAL_SCHEME) else None
+
+
 def no_champion_error(config: Config, kind: str) -> UsageError:
     """The error that there is no champion of a kind: 'churn', 'value' or 'uplift'."""
     advice = {"churn": "run `regulars train` first", "value": "run `regulars train value`"}
@@ -55,6 +65,6 @@ def require_store_for_champion(config: Config, kind: str) -> None:
     Raises:
         UsageError: The store is a local file that does not exist.
     """
-    uri = tracking_uri(config)
-    if uri.startswith(LOCAL_SCHEME) and not Path(uri.removeprefix(LOCAL_SCHEME).split("?")[0]).exists():
+    file = store_file(tracking_uri(config))
+    if file is not None and not file.exists():
         raise no_champion_error(config, kind)

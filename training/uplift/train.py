@@ -16,6 +16,7 @@ from features.campaigns import uplift_dataset
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
+from features.heavy_amounts import ordinary_limit
 from features.intake.log import Business, opened
 from training.registry import aliases, mlflow_tracking
 from training.registry.models import RegisteredVersion
@@ -129,11 +130,15 @@ def _with_balance(experiment: ExperimentData, seed: int, folds: int) -> tuple[Ex
 
 
 def experiment_from_trials(dataset: UpliftDataset, config: Config) -> ExperimentData:
-    """Return the experiment's data from a log's contacts, with outcomes return and, if there is money, value."""
+    """Return the experiment's data from a log's contacts, with outcomes return and, if there is money, value.
+
+    A value that outweighs all others is taken for the largest of the others (`ordinary_limit`).
+    """
     rows, accepted = dataset.rows, config.uplift.observational
     outcomes = {RETURN: rows["returned"].to_numpy()}
     if config.events.amount:
-        outcomes[VALUE] = rows["value"].to_numpy()
+        value = rows["value"].to_numpy()
+        outcomes[VALUE] = np.minimum(value, ordinary_limit(value))
     return experiment_from_columns(
         rows.select(dataset.names),
         rows["action"].to_numpy(zero_copy_only=False),

@@ -21,7 +21,16 @@ __getattr__, __all__ = lazy_exports(
         "experiments": ["experiment_results"],
         "monitoring": ["models_page", "monitoring_page", "newest_alerts", "nightly_runs"],
         "overview": ["overview_page"],
-        "plan": ["PAGE", "at_budget", "gain_chart", "parse_budget", "plan_customers", "plan_names", "read_stored_plan"],
+        "plan": [
+            "PAGE",
+            "at_budget",
+            "gain_chart",
+            "parse_budget",
+            "plan_customers",
+            "plan_names",
+            "read_stored_plan",
+            "superseded_plans",
+        ],
         "segments": ["segments_page"],
     },
 )

@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from features.campaigns.live_plans import plans_of_cutoff
+from features.campaigns.measured_plans import TABLE
 from features.outputs.parquet_files import open_parquet
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
 from serving.language.feature_phrases import config_features
@@ -283,8 +285,9 @@ def _of(site: Site, path: Path, customer: str, columns: str) -> list[dict[str, A
 
 
 def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
-    """Read what each plan of the cutoff does with the customer."""
+    """Read what each plan of the cutoff does with the customer, the live plan first."""
     plan_rows = []
-    for path in [folder / "plan.parquet" for folder in site.config.outputs.plans(at.cutoff, "plan.parquet")]:
-        plan_rows += [{**row, "campaign": path.parent.name} for row in _of(site, path, customer, PLANNED)]
+    for plan in plans_of_cutoff(site.config, at.cutoff):
+        marks = {"campaign": plan.campaign, "superseded_by": plan.superseded_by}
+        plan_rows += [{**row, **marks} for row in _of(site, plan.folder / TABLE, customer, PLANNED)]
     return plan_rows

@@ -63,7 +63,7 @@ def _outcome(kind: str, rows: list[dict[str, Any]], facts: Measurement, tr: Lang
     """Prepare one outcome on one scale: overall, by action and by segment; None if it was not measured."""
     low, high = ENDS[facts.mature]
     shown = [row for row in rows if row["outcome"] == kind and row["family"] in (ALL, EACH_ACTION, EACH_SEGMENT)]
-    known = [row for row in shown if row["effect"] is not None]
+    known = [row for row in shown if row["effect"] is not None and row[low] is not None]
     if not shown:
         return None
     scale = 100 if kind == RETURN else 1
@@ -73,7 +73,27 @@ def _outcome(kind: str, rows: list[dict[str, Any]], facts: Measurement, tr: Lang
     shown_rows = [_row(row, (low, high), scale, ends, form, kind, tr) for row in shown]
     total = next((row for row in known if row["family"] == ALL), None)
     verdict = 0 if total is None else (total[low] > 0) - (total[high] < 0)
-    return {"title": tr(TITLES[kind]), "rows": shown_rows, "verdict": tr(VERDICTS[int(verdict)])}
+    small = [group for group in facts.withheld if group["outcome"] == kind]
+    sentences = [_too_small(group, tr) for group in small if group["family"] in (EACH_ACTION, EACH_SEGMENT)]
+    cap = facts.counted_up_to.get(kind)
+    if cap is not None:
+        sentences.append(
+            tr("Counts at most {cap} of each customer, so that a few customers do not decide.", cap=form.money(cap))
+        )
+    return {"title": tr(TITLES[kind]), "rows": shown_rows, "notes": sentences, "verdict": tr(VERDICTS[int(verdict)])}
+
+
+def _too_small(group: Mapping[str, Any], tr: Language) -> str:
+    """Say why a group has no row, and how many customers held out would do."""
+    action, segment = group["action"], group["segment"]
+    name = action if group["family"] == EACH_ACTION else tr(segment)
+    slots = {"name": name, "treated": f"{group['treated']:,}", "held": f"{group['held']:,}"}
+    if not group["needed"]:
+        return tr("{name}: too small to tell ({treated} with an action, {held} held out).", **slots)
+    return tr(
+        "{name}: too small to tell ({treated} with an action, {held} held out; about {needed} held out would do).",
+        needed=f"{group['needed']:,}", **slots,
+    )  # fmt: skip
 
 
 def _row(
@@ -83,7 +103,7 @@ def _row(
     segment = row["segment"]
     names = {ALL: tr("all"), EACH_ACTION: row["action"], EACH_SEGMENT: tr(segment)}
     cells = {"name": names[row["family"]], "family": row["family"], "treated": row["treated"], "held_out": row["held"]}
-    if row["effect"] is None:
+    if row["effect"] is None or row[end_columns[0]] is None:
         return {**cells, "effect": tr("too few customers"), "range": "", "cell": ""}
     format_effect = (lambda v: f"{v * scale:+,.1f}") if kind == RETURN else (lambda v: form.money(v, "+"))
     low, high = row[end_columns[0]], row[end_columns[1]]
@@ -118,6 +138,15 @@ def _checks(facts: Measurement, tr: Language) -> Any:
                 meant=f"{exposure['meant']:,}", action=action, got=f"{exposure['got']:,}",
             )  # fmt: skip
             yield exposure["got"] >= 0.9 * exposure["meant"], text
+    if facts.policy_since:
+        yield (
+            False,
+            tr(
+                "The same customers were held out in each plan of the campaign since {day}, so the effect is that of "
+                "all these plans together.",
+                day=facts.policy_since,
+            ),
+        )
     contaminated = facts.contamination.get("contacted", 0)
     if contaminated:
         yield False, tr("{n} customers in the holdout were contacted.", n=f"{contaminated:,}")

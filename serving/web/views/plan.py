@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from features.campaigns.live_plans import newest_plans_first
 from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.errors import DataError
 from features.json_files import read_json
-from features.outputs.layout import plan_name
 from features.outputs.manifests import PlanManifest
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
@@ -108,12 +108,17 @@ class PlanAtBudget:
 
 
 def plan_names(site: Site) -> list[str]:
-    """List the plans by name, the newest cutoff first."""
-    return [plan_name(folder) for folder in reversed(site.config.outputs.plans())]
+    """List the plans by name, the newest cutoff first, and the live plan of each cutoff first."""
+    return [plan.name for plan in newest_plans_first(site.config)]
+
+
+def superseded_plans(site: Site) -> dict[str, str]:
+    """Name the plans that are superseded, and by which campaign of their cutoff."""
+    return {plan.name: plan.superseded_by for plan in newest_plans_first(site.config) if not plan.live}
 
 
 def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
-    """Read a plan, by default the newest.
+    """Read a plan, by default the live plan of the newest cutoff.
 
     Raises:
         MissingOutput: There is none, or it is incomplete.

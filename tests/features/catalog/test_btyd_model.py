@@ -281,3 +281,11 @@ def test_returns_rises_with_the_horizon_up_to_being_alive() -> None:
     assert ahead[0] == 0
     assert ahead == sorted(ahead)
     assert ahead[-1] == pytest.approx(float(model.alive_probability(2, 100, 200)), rel=1e-3)
+
+
+def test_one_mistyped_order_does_not_move_the_expectation_of_others() -> None:
+    count = np.tile([1, 2, 3, 4, 6], 60)
+    mean = simulated_amounts(MUSIC, count, seed=8)
+    mistyped = np.r_[1e12, mean[1:]]
+    usual, robust = fit_gamma_gamma(count, mean), fit_gamma_gamma(count, mistyped)
+    assert robust.expected_spend(count, mean) == pytest.approx(usual.expected_spend(count, mean), rel=0.1)

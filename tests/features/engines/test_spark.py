@@ -207,3 +207,48 @@ def test_a_session_that_runs_already_is_shared_and_left_running(spark: Engine, t
         assert [path.name.startswith("regulars-") for path in tmp_path.iterdir()] == [True]
     assert list(tmp_path.iterdir()) == []
     assert spark.to_arrow(table)["n"].to_pylist() == [1]
+
+
+def test_files_whose_columns_differ_in_type_or_case_are_one_table(each_engine: Engine, tmp_path: Path) -> None:
+    day = datetime(2024, 1, 5)
+    tables = {
+        "a": {"ID": [1001], "n": pa.array([1], pa.int32()), "day": [date(2024, 1, 5)], "x": [7]},
+        "b": {"id": ["A2"], "n": [2.5], "day": [day], "x": [None]},
+        "c": {"id": [1003.0], "n": [3], "day": [day]},
+    }
+    for name, columns in tables.items():
+        pq.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    read = each_engine.read_files("*.parquet", tmp_path, file_column="file")
+    rows = each_engine.to_arrow(read).sort_by("ID").to_pylist()
+    assert [(row["ID"], row["n"], row["day"], row["x"]) for row in rows] == [
+        ("1001", 1.0, day, 7), ("1003", 3.0, day, None), ("A2", 2.5, day, None),
+    ]  # fmt: skip
+    assert [row["file"].rpartition("/")[2] for row in rows] == ["a.parquet", "c.parquet", "b.parquet"]
+    assert [file.rows for file in each_engine.files_read[0].files] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("sql", ["DROP TABLE source", "SELECT 1; SELECT 2", "SELECT 1) UNION (SELECT 2", "SET x = 1"])
+def test_a_query_is_one_select(sql: str, each_engine: Engine) -> None:
+    rows = each_engine.store_arrow("numbers", pa.table({"n": [1]}))
+    with pytest.raises(UsageError, match=r"\[contacts\] query: expected one SELECT statement"):
+        each_engine.apply_query(rows, Source("contacts", "", query=sql), Path())
+
+
+def test_a_query_that_fails_later_is_named(each_engine: Engine) -> None:
+    rows = each_engine.store_arrow("texts", pa.table({"t": ["x"]}))
+    queried = each_engine.apply_query(
+        rows, Source("contacts", "", query="SELECT CAST(t AS INT) AS n FROM source;"), Path()
+    )
+    with pytest.raises(DataError, match=r"^\[contacts\] query: while building numbers: "):
+        each_engine.store("numbers", queried)
+
+
+def test_a_file_without_a_named_column_is_refused_on_each_engine(each_engine: Engine, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["a"], "paid": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"id": ["b"]}), tmp_path / "b.parquet")
+    source = Source("events", "*.parquet")
+    with pytest.raises(DataError, match="b.parquet of 2 files: no column 'paid'"):
+        each_engine.read_source(source, tmp_path, {"amount": "paid"})
+    queried = each_engine.read_source(replace(source, query="SELECT * FROM source"), tmp_path, {"amount": "paid"})
+    assert each_engine.count_rows(queried) == 2
+    assert each_engine.files_read[0].notes == ("'b.parquet' of 2 files: no column 'paid', so it is null in their rows",)

@@ -368,6 +368,16 @@ def test_a_number_that_may_be_two_is_refused_until_the_config_says_which(load_te
     assert rows(load_text(text, decimal_separator=","), "amount")[0] == (12_340,)
 
 
+def test_points_in_a_csv_may_separate_thousands_too(load_text: Load) -> None:
+    text = "customer,time,amount,n\na,2024-01-01,1.234,1.500\nb,2024-01-02,12,2\n"
+    with pytest.raises(DataError, match=r"amount: column 'amount' has 1 number written like '9,999' or '9.999'"):
+        load_text(text)
+    assert rows(load_text(text, decimal_separator=","), "amount") == [(12 * TICKS,), (1234 * TICKS,)]
+    assert rows(load_text(text, decimal_separator="."), "amount") == [(12_340,), (12 * TICKS,)]
+    doubled = load_text(text, query="SELECT *, 2 * n AS twice FROM source", amount="twice")
+    assert rows(doubled, "amount") == [(3 * TICKS,), (4 * TICKS,)]
+
+
 def test_amounts_in_two_currencies_are_refused_or_converted(load_text: Load) -> None:
     text = "customer,time,amount\na,2024-01-01,10 EUR\nb,2024-01-02,10 USD\n"
     with pytest.raises(DataError, match="holds amounts in EUR and USD, which cannot be added up"):

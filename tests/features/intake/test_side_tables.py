@@ -61,7 +61,7 @@ def random_log(seed: int, customers: int) -> tuple[list[dict[str, Any]], dict[st
 
 def expected(lines: Sequence[Any], sides: Sides, customer: str, cutoff: date) -> dict[str, Any]:
     """All features of the tables beside the events, by the oracle."""
-    setting = oracle.Setting(WINDOWS, HORIZON, ACTIVE, has_quantity=True)
+    setting, lines = oracle.Setting(WINDOWS, HORIZON, ACTIVE, has_quantity=True), oracle.with_uses(lines)
     own = {name: oracle_sides.visible(rows, customer, cutoff) for name, rows in sides.items()}
     member_for = oracle_sides.tenure(lines, customer, cutoff, setting)
     bought = oracle_sides.visible(lines, customer, cutoff)

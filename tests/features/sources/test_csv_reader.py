@@ -100,6 +100,18 @@ def test_ids_stay_as_they_are_written(read: Read) -> None:
     assert rows[0] == {"id": "12.50", "n": 12.5}
 
 
+def test_points_that_may_separate_thousands_keep_a_column_text(read: Read) -> None:
+    files = {
+        "a.csv": "n,paid,price,size\n1.234,1.5,7,0.125\n12,2.250,1.999,3.125\n",
+        "b.csv": "n,paid,price,size\n-999,,,\n",
+    }
+    rows, result = read(files)
+    assert rows[0] == {"n": "1.234", "paid": 1.5, "price": "7", "size": 0.125}
+    assert result.read.thousands == ("n", "price")
+    behind = {"a.csv": "n\n" + "1.234\n" * 300 + "0.5\n", "b.csv": "n\n5\n"}
+    assert read(behind)[0][0] == {"n": 1.234}
+
+
 def test_columns_of_other_case_are_one_column(read: Read) -> None:
     rows, _ = read({"a.csv": "ID,Paid\n1,2\n", "b.csv": "id,paid\n3,4\n"}, expected=("paid",))
     assert rows == [{"ID": 1, "paid": 2}, {"ID": 3, "paid": 4}]

@@ -140,3 +140,10 @@ def test_all_tables_of_a_query_are_found_at_their_places(engine: DuckDBEngine, t
     )
     assert sorted(map(sorted, query.equal)) == [["id"], ["y", "z"]] and not query.natural
     assert json.dumps(query.sql) == json.dumps(sql)
+
+
+def test_a_file_that_is_named_twice_is_read_once(run: Run, engine: DuckDBEngine) -> None:
+    joined = "JOIN 'orders.csv' b USING (sku) JOIN 'products.csv' USING (sku) JOIN 'products.csv' p USING (sku)"
+    query = f"SELECT a.order_id FROM source a {joined}"
+    assert len(run(query)) == 2
+    assert [(read.source, read.malformed) for read in engine.files_read] == [("orders.csv", 0), ("products.csv", 1)]

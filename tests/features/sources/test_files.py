@@ -134,6 +134,9 @@ def test_a_file_without_a_column_that_others_have_is_refused_by_name() -> None:
         "'in/b.csv', 'in/c.csv' of 3 files: no column 'paid', so it is null in their rows"
     ]
     require_columns_of_files(section, {"time": "day", "order": "order_id"}, READ)  # what no file has is for others
+    bare = FilesRead("in", (READ.files[0], FileRead("in/z.csv", ("column0", "column1"), 9)))
+    with pytest.raises(DataError, match="in/z.csv of 2 files: no column 'day' .*; it seems to have no header. Add it"):
+        require_columns_of_files(section, roles, bare)
 
 
 def test_malformed_lines_in_words() -> None:

@@ -24,11 +24,11 @@ def read(content: bytes, folder: Path, name: str = "log.csv") -> TextFile | None
     [
         (TEXT.encode(), "none"),
         (b"\xef\xbb\xbf" + TEXT.encode(), "none"),
-        (gzip.compress(TEXT.encode()[:9]) + gzip.compress(TEXT.encode()[9:]), "gzip"),
+        (gzip.compress(TEXT.encode()[:9], mtime=0) + gzip.compress(TEXT.encode()[9:], mtime=0), "gzip"),
         (TEXT.encode("utf-16"), "none"),
         (b"\xfe\xff" + TEXT.encode("utf-16-be"), "none"),
         (TEXT.encode("utf-32"), "none"),
-        (gzip.compress(TEXT.encode("utf-16")), "none"),
+        (gzip.compress(TEXT.encode("utf-16"), mtime=0), "none"),
         (TEXT.replace("\n", "\r\n", 1).encode(), "none"),  # line ends of two kinds
         (TEXT.replace("\n", "\r\r\n").replace("\r\r\n", "\n", 1).encode(), "none"),
     ],
@@ -65,7 +65,7 @@ def test_the_first_line_that_is_not_utf8_is_named(tmp_path: Path, zipped: bool) 
         read(gzip.compress(content) if zipped else content, tmp_path)
 
 
-LONG = gzip.compress("".join(f"{n},{n * n}\n" for n in range(5000)).encode())
+LONG = gzip.compress("".join(f"{n},{n * n}\n" for n in range(5000)).encode(), mtime=0)
 
 
 @pytest.mark.parametrize(

@@ -192,22 +192,6 @@ def test_without_a_word_all_processors_work(monkeypatch: pytest.MonkeyPatch) -> 
     assert treeshap.thread_count() >= 1
 
 
-def test_code_that_cannot_be_kept_is_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def njit(cache: bool = False, **_: Any) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(treeshap_kernels.numba, "njit", njit)
-    treeshap_kernels._warn.cache_clear()
-    assert [treeshap_kernels.compiled(len)([1, 2]), treeshap_kernels.compiled(max)([1, 2])] == [2, 2]
-    assert [record.message for record in caplog.records if "NUMBA_CACHE_DIR" in record.message] == [
-        caplog.records[0].message
-    ]
-
-
 def test_compiled_code_is_kept() -> None:
     _fresh(_model(0)).values(_columns(_rows(0)))
     assert all(

@@ -22,6 +22,7 @@ from features.task import Task, Window
 from features.templates import SLOT, Phrase, phrase
 from serving.language.feature_phrases import translate_drivers, translate_features
 from serving.language.messages import LOCALE, get_language
+from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE
 from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, recent_contact_reason
 
 TR = get_language("zh")
@@ -45,6 +46,7 @@ CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Windo
 # Texts beside the catalog: why a plan leaves customers out.
 REASONS = [
     NO_ACTION,
+    HELD_OUT_ELSEWHERE,
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
 ]

@@ -25,7 +25,13 @@ from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
 from serving.planning.plan import Plan
-from serving.statistics.treatment_effect import difference_in_means, regression_adjusted_effect
+from serving.statistics.randomisation import remove_covariates
+from serving.statistics.treatment_effect import (
+    TreatmentEffect,
+    count_up_to_cap,
+    regression_adjusted_effect,
+    treatment_effects,
+)
 from tests.campaigns import (
     CONTACTS,
     HORIZON,
@@ -101,48 +107,98 @@ def _row(
     return row
 
 
-@pytest.mark.parametrize("action", ["mail", "call"])
-def test_effects_are_those_of_the_raw_rows(executed: ExecutedPlanCase, measured: PlanMeasurement, action: str) -> None:
-    outcome, treated, before = _group_arrays(executed, would_have=action)
-    assert min(treated.sum(), (~treated).sum()) > 10
+def _design(before: np.ndarray) -> np.ndarray:
+    """The covariates, and the logarithms of the two with a tail: spend before and predicted value."""
+    logs = [np.sign(x) * np.log1p(np.abs(x) / np.median(np.abs(x)[x != 0])) for x in before[:, [0, 2]].T]
+    return np.column_stack([before[:, 0], logs[0], before[:, 1:], logs[1]])
+
+
+def _expected_effects(executed: ExecutedPlanCase, outcome: str, days: int = HORIZON) -> dict[str, TreatmentEffect]:
+    """The effects on all customers and on each action and segment, from the raw rows alone."""
+    rows = [row for row in executed.table if row["would_have"]]
+    outcomes, treated, before = _group_arrays(executed, days)
+    values = outcomes[:, 0] if outcome == "return" else count_up_to_cap(outcomes[:, 1])[0]
+    strata = np.array([sorted(executed.plan.manifest.actions).index(row["would_have"]) for row in rows])
+    seed = int(executed.plan.manifest.holdout["seed"])
+    rest = remove_covariates(values[:, None], _design(before), strata)
+    effects = {"all": regression_adjusted_effect(values, treated, _design(before), strata, seed)}
+    for key in ("would_have", "segment"):
+        for name in {row[key] for row in rows}:
+            inside = np.array([row[key] == name for row in rows])
+            effects[name] = treatment_effects(
+                rest[inside], treated[inside], np.empty((inside.sum(), 0)), strata[inside], seed
+            )[0]
+    return effects
+
+
+@pytest.mark.parametrize("outcome", ["return", "value"])
+def test_effects_are_those_of_the_raw_rows(executed: ExecutedPlanCase, measured: PlanMeasurement, outcome: str) -> None:
+    expected = _expected_effects(executed, outcome)
+    for name in ("all", "mail", "call") if outcome == "return" else ("all", "mail"):
+        row = _row(measured, outcome, "adjusted", name)
+        together = 2 if name != "all" and outcome == "return" else 1
+        assert (row["effect"], row["error"]) == pytest.approx((expected[name].effect, expected[name].error), rel=1e-6)
+        assert (row["treated"], row["held"]) == (expected[name].treated, expected[name].held_out)
+        assert row["together"] == together
+        level = 1 - 0.05 / together
+        assert (row["low"], row["high"]) == pytest.approx(expected[name].interval(level), rel=1e-3)
+        anytime = expected[name].anytime_interval(level, looks=HORIZON)
+        assert (row["anytime_low"], row["anytime_high"]) == pytest.approx(anytime, rel=1e-2)
+
+
+def test_unadjusted_effects_are_differences_of_means(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
+    outcome, treated, _ = _group_arrays(executed, would_have="mail")
     for place, name in enumerate(("return", "value")):
-        for estimator, expected in (
-            ("plain", difference_in_means(outcome[:, place], treated)),
-            ("adjusted", regression_adjusted_effect(outcome[:, place], treated, before)),
-        ):
-            row = _row(measured, name, estimator, action)
-            assert (row["effect"], row["error"]) == pytest.approx((expected.effect, expected.error), rel=1e-6)
-            assert (row["treated"], row["held"], row["together"]) == (expected.treated, expected.held_out, 2)
-            assert row["high"] - row["low"] == pytest.approx(2 * 2.241402728 * expected.error, rel=1e-6)
-            assert (row["anytime_low"], row["anytime_high"]) == pytest.approx(
-                expected.anytime_interval(0.975), rel=1e-6
-            )
+        row = _row(measured, name, "plain", "mail")
+        means = outcome[treated, place].mean(), outcome[~treated, place].mean()
+        assert row["effect"] == pytest.approx(means[0] - means[1], rel=1e-6)
+        assert (row["mean_treated"], row["mean_held"]) == pytest.approx(means)
 
 
-def test_the_overall_effect_is_the_mean_over_actions_by_customers_treated(
+def test_a_group_too_small_to_tell_has_no_row_but_a_sentence(
     executed: ExecutedPlanCase, measured: PlanMeasurement
 ) -> None:
-    parts = [_group_arrays(executed, would_have=action) for action in ("mail", "call")]
-    known = [difference_in_means(outcome[:, 1], treated) for outcome, treated, _ in parts]
-    share = np.array([part.treated for part in known]) / sum(part.treated for part in known)
-    row = _row(measured, "value", "plain")
-    assert row["effect"] == pytest.approx(share @ [part.effect for part in known], rel=1e-6)
-    assert row["high"] - row["low"] == pytest.approx(2 * 1.959963985 * row["error"], rel=1e-6)
+    """Of value, even an effect as large as the mean would probably not be noticed among the calls."""
+    rows = [row for row in measured.facts["effects"] if (row["family"], row["outcome"]) == ("action", "value")]
+    assert {row["action"] for row in rows} == {"mail"} and {row["together"] for row in rows} == {1}
+    small = {"family": "action", "outcome": "value", "action": "call", "segment": "all"}
+    (group,) = [group for group in measured.facts["withheld"] if small.items() <= group.items()]
+    outcome, treated, _ = _group_arrays(executed, would_have="call")
+    assert (group["treated"], group["held"]) == (treated.sum(), (~treated).sum()) and group["needed"] > group["held"]
+    assert (
+        f"call: too small to tell ({group['treated']} treated, {group['held']} held out; about {group['needed']} held "
+        "out would do)"
+    ) in measurement_text(measured)
+    assert "call" not in measured.facts["returns"] or "gain" not in measured.facts["returns"]["call"]
+
+
+def test_value_counts_up_to_a_cap_that_is_written_down(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
+    outcome, _, _ = _group_arrays(executed)
+    assert measured.facts["counted_up_to"] == {"value": pytest.approx(count_up_to_cap(outcome[:, 1])[1])}
+    assert f"count at most {measured.facts['counted_up_to']['value']:,.2f} of each customer" in measurement_text(
+        measured
+    )
 
 
 def test_segments_hold_together_and_pairs_are_in_the_table(
     executed: ExecutedPlanCase, measured: PlanMeasurement
 ) -> None:
-    outcome, treated, _ = _group_arrays(executed, segment="keep")
-    row = _row(measured, "return", "plain", segment="keep")
-    assert row["effect"] == pytest.approx(difference_in_means(outcome[:, 0], treated).effect, rel=1e-6)
-    assert row["together"] == 3
+    expected = _expected_effects(executed, "return")
+    rows = [row for row in measured.facts["effects"] if (row["family"], row["outcome"]) == ("segment", "return")]
+    adjusted = [row for row in rows if row["estimator"] == "adjusted"]
+    small = [
+        group for group in measured.facts["withheld"] if (group["family"], group["outcome"]) == ("segment", "return")
+    ]
+    assert {row["segment"] for row in adjusted} | {group["segment"] for group in small} == {
+        row["segment"] for row in executed.table if row["would_have"]
+    }
+    for row in adjusted:
+        assert row["effect"] == pytest.approx(expected[row["segment"]].effect, rel=1e-6)
+        assert row["together"] == len(adjusted)
+        assert min(r["effect"] for r in adjusted) < row["pooled"] < max(r["effect"] for r in adjusted)
     table = measured.table()
     assert table.schema == EFFECT_SCHEMA and table.to_pylist() == measured.facts["effects"]
-    assert set(table["family"].to_pylist()) == {"all", "action", "segment", "action and segment"}
-    both, treated, _ = _group_arrays(executed, segment="keep", would_have="mail")
-    pair = _row(measured, "value", "plain", "mail", "keep")
-    assert pair["effect"] == pytest.approx(difference_in_means(both[:, 1], treated).effect, rel=1e-6)
+    assert {"all", "action", "segment"} <= set(table["family"].to_pylist())
 
 
 def test_exposure_and_cost_are_those_of_the_contacts(executed: ExecutedPlanCase, measured: PlanMeasurement) -> None:
@@ -202,9 +258,8 @@ def test_immature_outcomes_are_marked_and_have_intervals_for_every_look(tmp_path
     text = measurement_text(measured_early)
     assert "IMMATURE: 12 of 30 days have passed (the log ends at 2024-03-13)" in text
     assert "complete from 2024-03-31 on" in text and "within 12 days" in text
-    outcome, treated, before = _group_arrays(early, days=12)
-    best = regression_adjusted_effect(outcome[:, 0], treated, before)
-    low, high = best.anytime_interval()
+    best = _expected_effects(early, "return", days=12)["all"]
+    low, high = best.anytime_interval(looks=HORIZON)
     assert f"{best.effect * 100:+.2f} ({low * 100:+.2f} to {high * 100:+.2f})" in text
     assert measured_early.facts["returns"]["all"]["more_return"][1] == pytest.approx(low * best.treated)
     log = pq.read_table(tmp_path / "log.parquet").to_pylist()

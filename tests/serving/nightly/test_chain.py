@@ -27,9 +27,11 @@ from features.errors import DataError, RefusedError, UsageError
 from features.file_locks import exclusive_lock
 from features.intake.log import Log
 from features.json_files import file_digest
+from features.task import Window
 from regulars import cli
 from serving.nightly import chain, steps
 from serving.nightly.state import DONE, FAILED, SKIPPED, UNCHANGED, Night, StepOutcome
+from serving.planning.plan import make_plan
 from tests.campaigns import EARLIER, make_executed_plan, write_parquet
 from tests.counted import count_engines
 from tests.scored import CUTOFF
@@ -457,6 +459,26 @@ def test_an_alert_has_models_trained_in_earnest_and_the_gates_decide(three: list
     assert "asked for 'better'" in outcome.note
     assert this.trained and set(this.trained["versions"]).isdisjoint(before.values())
     assert {kind: load_champion(config, kind).version.label for kind in before} == before  # type: ignore[union-attr]
+
+
+def test_a_plan_that_somebody_made_is_kept_for_its_night_and_superseded_ones_are_not_measured(tmp_path: Path) -> None:
+    ended = make_executed_plan(tmp_path, customers=150)
+    run = ended.config.run.model_copy(update={"plan_every": Window(28)})
+    rules = ended.config.plan.model_copy(update={"budget": 60.0})  # type: ignore[union-attr]
+    config = ended.config.model_copy(update={"run": run, "plan": rules})
+    same_day = steps.plan_if_due(night(config, cutoff=CUTOFF))
+    assert same_day.state == UNCHANGED and "campaign retention is kept" in same_day.note
+    assert [plan.name for plan in config.outputs.plans()] == ["retention"]
+    assert steps.plan_if_due(night(config, cutoff=CUTOFF + timedelta(days=27))).state == SKIPPED
+    make_plan(config, CUTOFF, campaign="autumn")
+    assert "campaign autumn is kept" in steps.plan_if_due(night(config, cutoff=CUTOFF)).note
+    complete = CUTOFF + timedelta(days=30)
+    this = night(config, cutoff=complete, delivery=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
+    assert steps.measure_ended_plans(this).note == f"{CUTOFF}/autumn is measured"
+    apart = config.model_copy(update={"plan": rules.model_copy(update={"independent": True, "campaign": "spring"})})
+    newest = DeliveryRecord(1, 0, CUTOFF, CUTOFF - timedelta(days=1), CUTOFF, "f")
+    made = steps.plan_if_due(night(apart, cutoff=CUTOFF, delivery=newest))
+    assert made.state == DONE and f"campaign spring-{CUTOFF}" in made.note
 
 
 def test_plans_whose_outcomes_are_whole_are_measured_once(tmp_path: Path) -> None:

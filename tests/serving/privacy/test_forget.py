@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import html
 import json
+import os
 import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import unicodedata
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from features.atomic_files import atomic_file
 from features.config.load import Config
 from features.config.table_sections import Identity
 from features.errors import DataError, RefusedError
 from features.file_locks import exclusive_lock
-from features.intake.customer_ids import FORGOTTEN_FILE
+from features.intake.customer_ids import FORGOTTEN_FILE, read_forgotten
 from features.intake.log import open_log
 from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget
 from serving.privacy.erase import STAGING
-from serving.privacy.forget import ForgottenCustomer, forget_customer, forget_text
+from serving.privacy.file_contents import texts_in
+from serving.privacy.forget import ForgottenCustomer, forget_customer
+from serving.privacy.mentions import names_customer
+from serving.privacy.text import forget_text, require_complete
 from serving.scoring import score_tables
 from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
@@ -289,3 +305,173 @@ def test_an_output_of_an_earlier_rule_loses_the_customer_in_every_spelling(busin
     forget_customer(business, WHO, confirmed=True)
     assert traces(business.output, WHO) == []
     assert pq.read_table(business.output / "old.parquet")["customer_id"].to_pylist() == ["c018"]
+
+
+HOSTILE = 'O\'Hara & "Sons" <7>, Jose\u0301 客'
+
+
+def _name_everywhere(output: Path, name: str) -> None:
+    """Files of every kind that name a customer in the way of their kind."""
+    out = output / "more"
+    out.mkdir()
+    table = pa.table({"customer_id": [name, "c018"], "n": [1, 2]})
+    pq.write_table(table, out / "built.parquet")
+    with (out / "list.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["customer_id", "n"], [name, 1], ["c018", 2]])
+    page = f'<a href="/customer?id={quote(name)}">{html.escape(name)}</a>'
+    texts = {
+        "page.html": page,
+        "linked.html": f'<a href="/customer?id={quote(name, safe="")}">see</a>',
+        "ascii.json": json.dumps({"note": f"about {name}", "by": {name: 1}}),
+        "unicode.json": json.dumps({"links": [page], "customers": [name, "c018"]}, ensure_ascii=False),
+        "lines.jsonl": json.dumps({"customer": name}) + "\n" + json.dumps({"id": "b\u2028"}, ensure_ascii=False) + "\n",
+        "half.json": json.dumps({"customer": name})[:-1],
+    }
+    for file, text in texts.items():
+        (out / file).write_text(text, encoding="utf-8")
+
+
+def test_a_hostile_id_is_removed_in_every_form(business: Config) -> None:
+    shutil.rmtree(business.output)
+    business.output.mkdir()
+    _name_everywhere(business.output, unicodedata.normalize("NFC", HOSTILE))
+    (business.output / "audit.json").write_text("{}")
+    forgot = forget_customer(business, unicodedata.normalize("NFD", HOSTILE), confirmed=True)
+    names = frozenset({HOSTILE})
+    files = [file for file in business.output.rglob("*") if file.is_file()]
+    left = [file.name for file in files if any(names_customer(text, names) for text in texts_in(file))]
+    assert left == [] and forgot.unopened == ()
+    assert read_forgotten(business).has(unicodedata.normalize("NFC", HOSTILE)), "as the log writes it"
+    more = business.output / "more"
+    assert pq.read_table(more / "built.parquet")["customer_id"].to_pylist() == ["c018"]
+    assert (more / "list.csv").read_bytes() == b"customer_id,n\r\nc018,2\r\n"
+    assert not list(more.glob("*.html")) and not (more / "half.json").exists()
+    assert json.loads((more / "unicode.json").read_text(encoding="utf-8"))["customers"] == ["c018"]
+    assert (more / "lines.jsonl").read_text(encoding="utf-8").count("\n") == 2
+
+
+def test_what_cannot_be_opened_is_listed_and_the_rest_is_done(business: Config, tmp_path: Path) -> None:
+    out = business.output
+    (out / "scores" / "cutoff=2024-03-01" / "part-00000.parquet").write_bytes(b"PAR1 cut off")
+    (out / "notes.pdf").write_bytes(b"%PDF-1.7 ...")
+    (out / "elsewhere").symlink_to(tmp_path)
+    os.mkfifo(out / "pipe")
+    (out / "backup.zip").write_bytes(b"PK\x05\x06" + b"\x00" * 18)
+    forgot = forget_customer(business, WHO, confirmed=True)
+    listed = {Path(place).name: why for place, why in forgot.unopened}
+    assert set(listed) == {"part-00000.parquet", "notes.pdf", "elsewhere", "pipe"}
+    assert "not a complete Parquet file" in listed["part-00000.parquet"] and "a link" in listed["elsewhere"]
+    assert f"NOT SEARCHED: {out / 'notes.pdf'}: is a PDF" in forget_text(forgot)
+    with pytest.raises(RefusedError, match=r"4 place\(s\) could not be searched"):
+        require_complete(forgot)
+    assert pq.read_table(out / "built.parquet")["customer_id"].to_pylist() == ["c018"]
+    with pytest.raises(DataError, match=r"customer 'nobody' is in no file.*; not searched: .*is a PDF"):
+        forget_customer(business, "nobody", confirmed=True)
+
+
+def test_other_peoples_files_that_name_the_customer_are_listed(business: Config) -> None:
+    out = business.output / "theirs"
+    out.mkdir()
+    book = openpyxl.Workbook()
+    book.active.append(["customer", WHO])
+    book.save(out / "list.xlsx")
+    (out / "mail.txt.gz").write_bytes(gzip.compress(f"about {WHO}".encode()))
+    (out / f"{WHO}.txt").write_text("nothing")
+    pq.write_table(pa.table({"who": [[{"name": WHO}]], "customer": ["x"]}), out / "nested.parquet")
+    (out / "people.csv").write_text(f"client,n\n{WHO},1\n")
+    (out / "fine.txt").write_text(f"about {NEIGHBOUR}")
+    forgot = forget_customer(business, WHO, confirmed=True)
+    names = {path.name for path in forgot.foreign_files}
+    assert names == {"list.xlsx", "mail.txt.gz", f"{WHO}.txt", "nested.parquet", "people.csv"}
+
+
+def test_models_database_reports_of_errors_and_scratch_are_searched(
+    business: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    report = tmp_path / "state" / "regulars" / "errors" / "regulars-error-1.txt"
+    scratch = tmp_path / "regulars-scratch-a1b2c3d4"
+    run = business.folder / "mlartifacts" / "1" / "run" / "artifacts"
+    bundle = business.folder / "mlartifacts" / "models" / "m-1" / "artifacts" / "bundle"
+    for file, text in (
+        (report, f"KeyError: '{WHO}'"),
+        (scratch / "spill.tmp", WHO),
+        (run / "config.json", json.dumps({"plan": {"customers": [WHO, "c018"]}})),
+        (run / "model_card.md", f"a level is {WHO}\n"),
+        (bundle / "bundle.json", json.dumps({"levels": [WHO]})),
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    database = business.folder / "mlflow.db"
+    with closing(sqlite3.connect(database)) as made, made:
+        made.execute("CREATE TABLE tags (key TEXT, value TEXT)")
+        made.execute("INSERT INTO tags VALUES ('note', ?), ('other', ?)", (f"failed at {WHO}", NEIGHBOUR))
+    preview = forget_customer(business, WHO, confirmed=False)
+    assert report.exists() and WHO.encode() in database.read_bytes()
+    forgot = forget_customer(business, WHO, confirmed=True)
+    assert dict(preview.places) == {place: what for place, what in forgot.places if "list of" not in what}
+    assert not report.exists() and not scratch.exists()
+    assert json.loads((run / "config.json").read_text())["plan"]["customers"] == ["c018"]
+    assert (run / "model_card.md").read_text() == "a level is (forgotten)\n"
+    rest = database.read_bytes().replace(NEIGHBOUR.encode(), b"")
+    assert WHO.encode() not in rest and b"failed at (forgotten)" in rest
+    ((place, why),) = forgot.unopened
+    assert place == str(bundle / "bundle.json") and "is part of a model" in why
+
+
+def test_a_command_that_is_writing_is_not_disturbed(business: Config) -> None:
+    with atomic_file(business.output / "audit.json"), pytest.raises(RefusedError, match="a command is writing"):
+        forget_customer(business, WHO, confirmed=True)
+    forget_customer(business, WHO, confirmed=True)
+    assert traces(business.output, WHO) == []
+
+
+TAMPERED = b'[["/etc/passwd", "", ""], ["../log.parquet", "", ""]]'
+
+
+@pytest.mark.parametrize("ready", [b"", b"garbage", b"[[]]", TAMPERED])
+def test_a_list_of_changes_that_something_else_wrote_changes_nothing(business: Config, ready: bytes) -> None:
+    staging = business.output / STAGING
+    staging.mkdir()
+    (staging / "ready.json").write_bytes(ready)
+    forget_customer(business, WHO, confirmed=True)
+    assert Path("/etc/passwd").exists() and (business.folder / "log.parquet").exists()
+    assert traces(business.output, WHO) == []
+
+
+def test_a_removal_is_finished_where_the_project_was_moved_meanwhile(
+    business: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = dies(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        forget_customer(business, WHO, confirmed=True)
+    back()
+    moved = business.model_copy(update={"folder": tmp_path / "moved"})
+    shutil.copytree(business.folder, tmp_path / "moved", ignore=shutil.ignore_patterns("moved"))
+    forget_customer(moved, WHO, confirmed=True)
+    assert traces(moved.output, WHO) == [] and traces(business.output, WHO) != []
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_it_can_be_killed_anywhere_and_run_again(business: Config, place: int) -> None:
+    """A death at one of the changes that it makes to files; the same bytes are left after the next run."""
+    pid = os.fork()
+    if pid == 0:
+        left = [place * 9]
+
+        def hook(event: str, arguments: tuple[object, ...]) -> None:
+            if event in ("os.rename", "os.remove", "os.mkdir", "open", "os.rmdir") and "output" in str(arguments[0]):
+                left[0] -= 1
+                if left[0] < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        forget_customer(business, WHO, confirmed=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    forget_customer(business, WHO, confirmed=True)
+    assert traces(business.output, WHO) == [] and not (business.output / STAGING).exists()
+    assert score_tables.read_scores(business).manifest.customers == 299
+    assert plan.read_plan(business, CUTOFF).manifest.customers["scored"] == 299
+    assert read_forgotten(business).has(WHO)

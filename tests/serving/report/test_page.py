@@ -540,6 +540,20 @@ def test_a_plan_of_other_scores_is_not_followed(scored: Callable[..., Config]) -
         ({"sample_ratio": {"alarm": True}}, ("▲▲ not valid: sample-ratio mismatch",)),
         ({"effects": [effect("value", "all", -3.0, effect=-2.0, high=-1.0)]}, ("▼ significant negative effect",)),
         ({"effects": [effect("return", "all", None, effect=None)]}, ("● too few customers",)),
+        (
+            {
+                "counted_up_to": {"value": 40.0},
+                "withheld": [
+                    {"family": "action", "outcome": outcome, "action": "mail", "needed": needed, "held": 3}
+                    for outcome, needed in (("value", 1_234), ("return", 55))
+                ],
+            },
+            (
+                "effects on value count at most 40.00 of each customer",
+                "mail is too small to tell an effect on value (3 held out; about 1,234 would do)",
+                "mail is too small to tell an effect on the return rate (3 held out; about 55 would do)",
+            ),
+        ),
     ],
 )
 def test_past_plans_have_a_verdict(

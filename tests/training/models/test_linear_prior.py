@@ -82,3 +82,18 @@ def test_slopes_are_those_of_the_losses(loss: object) -> None:
     label, margin = np.array([1.0, 0.0, 1.0, 1.0]), np.array([0.3, -1.0, 2.0, -0.5])
     above, below = (loss(label, margin + step)[0] for step in (1e-6, -1e-6))  # type: ignore[operator]
     np.testing.assert_allclose(loss(label, margin)[1], (above - below) / 2e-6, atol=1e-6)  # type: ignore[operator]
+
+
+def test_one_mistyped_order_moves_nobody_else_and_is_bounded(table: pa.Table) -> None:
+    rng = np.random.default_rng(3)
+    size = np.nan_to_num(table["order_amount_mean_ever"].to_numpy(), nan=30.0)
+    spend = size * rng.gamma(2, 1, 3_000) + 0.1
+    heavy = size.copy()
+    heavy[:2] = 1e12, 9.5e9
+    mistyped = table.set_column(
+        table.column_names.index("order_amount_mean_ever"), "order_amount_mean_ever", pa.array(heavy)
+    )
+    usual, robust = fit_spend_prior(table, spend, np.ones(3_000)), fit_spend_prior(mistyped, spend, np.ones(3_000))
+    ratio = np.exp(robust.predict(mistyped) - usual.predict(table))
+    assert np.abs(np.log(ratio[2:])).max() < 0.1
+    assert np.exp(robust.predict(mistyped))[:2].max() < 20 * spend.max()

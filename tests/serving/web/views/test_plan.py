@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.config.load import Config
+from serving.language.messages import get_language
 from serving.measurement import effect_estimates
 from serving.planning import inputs, plan
-from serving.web.parts.output_reader import open_site
-from serving.web.views import experiments
+from serving.report import inputs as report_inputs
+from serving.report.plans import measured_section, plan_section
+from serving.report.text import report_wording
+from serving.scoring.score_tables import read_scores
+from serving.web.parts.output_reader import open_site, read_scored_cutoff
+from serving.web.views import customer, experiments
 from serving.web.views import plan as planning
 from tests.scored import CUTOFF, make_scored
+from tests.webpages import TASK, app_of, fetch
 
 ONE = {"margin": 0.5, "holdout": 0.2, "actions": {"mail": {"cost": 0.5, "save_rate": 0.1}}, "curve": 6}
 TWO = {**ONE, "actions": {**ONE["actions"], "call": {"cost": 2.0, "save_rate": 0.6, "capacity": 20}}}
@@ -76,3 +83,31 @@ def test_names_that_are_repeated_here_are_those_of_the_room() -> None:
         assert experiments.ENDS[mature] == effect_estimates.interval_columns(mature)
     names = ("ALL", "ADJUSTED", "EACH_ACTION", "EACH_SEGMENT")
     assert [getattr(experiments, name) for name in names] == [getattr(effect_estimates, name) for name in names]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_report_page_and_customer_name_the_same_live_plan(tmp_path: Path, language: str) -> None:
+    actions = {**TWO["actions"], "voucher": {"cost": 4.0, "save_rate": 0.9, "capacity": 5}}
+    config = make_scored(tmp_path, {"plan": {**TWO, "actions": actions}, "language": language})
+    plan.make_plan(config, CUTOFF, budget=40.0)
+    plan.make_plan(config, CUTOFF, budget=60.0, campaign="autumn")
+    site, scores, tr = open_site(config), read_scores(config, CUTOFF), get_language(language)
+    assert planning.read_stored_plan(site).name == f"{CUTOFF}/autumn"
+    assert planning.plan_names(site) == [f"{CUTOFF}/autumn", f"{CUTOFF}/retention"]
+    rows = customer._plans(site, read_scored_cutoff(site), "c010")
+    assert [(row["campaign"], row["superseded_by"]) for row in rows] == [("autumn", ""), ("retention", "autumn")]
+    found = report_inputs.read_report_inputs(config, scores, tr)
+    models = {"churn": {"label": "shop-churn/1", "task": TASK}}
+    manifest = scores.manifest.model_copy(update={"models": models})
+    wording = report_wording(replace(scores, manifest=manifest), True, 10.0, tr)
+    section = plan_section(wording, found)
+    assert (section["name"], section["other_plans"], section["superseded"]) == ("autumn", [], ["retention"])
+    assert any("voucher" in sentence for sentence in section["unmeasurable"])
+    waiting = measured_section(wording, found)["waiting"]
+    assert waiting[1] == tr("The plan '{name}' of {cutoff} is superseded by the plan '{by}'.",
+                            name="retention", cutoff=CUTOFF, by="autumn")  # fmt: skip
+    app = app_of(config)
+    live, old = fetch(app, "/plan").text, fetch(app, f"/plan?plan={CUTOFF}/retention").text
+    note = tr("Superseded by the plan '{by}' of the same cutoff: nobody should act on this one.", by="autumn")
+    assert note.replace("'", "&#39;") in old and note.replace("'", "&#39;") not in live
+    assert all(sentence in live for sentence in section["unmeasurable"]) and tr("superseded") in live

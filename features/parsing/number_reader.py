@@ -1,4 +1,4 @@
-"""Reads columns of numbers, alike on every engine."""
+"""Reads the columns of numbers of a section, alike on every engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from features.currencies import are_one_currency, can_mean, is_currency_code
 from features.engines.base import Engine
 from features.errors import DataError
 from features.money import GREATEST_FLOAT, LARGEST_AMOUNT, TICKS
-from features.parsing import NumberStyle, decide_number_style, is_given, survey_numbers
+from features.parsing.number_styles import NumberStyle, decide_number_style, is_given, survey_numbers
 
 MONEY_ROLES = ("amount", "discount", "cost", "price")
 NO_PERCENTAGES = (*MONEY_ROLES, "quantity")

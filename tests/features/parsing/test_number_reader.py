@@ -10,7 +10,7 @@ import pytest
 from features.config.table_sections import Events
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError
-from features.intake.numbers import NumberReader, as_ticks
+from features.parsing.number_reader import NumberReader, as_ticks
 from tests.features.intake.column_values import compute_values
 
 EVENTS = Events(source="log.csv", customer="customer", time="time")
