@@ -31,6 +31,24 @@ from features.config.table_sections import Activity, Contacts, Customers, Events
 from features.errors import UsageError
 from features.outputs.layout import OutputFolder
 
+LONGEST_VALUE = 80  # characters of a wrong value that a message repeats
+EXPECTED = {  # in place of pydantic's words
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "dict_type": "expected a section with keys of its own",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_parsing_size": "expected a smaller number",
+    "int_type": "expected a whole number",
+    "list_type": "expected a list in brackets, such as ['a', 'b']",
+    "model_attributes_type": "expected a section with keys of its own",
+    "model_type": "expected a section with keys of its own",
+    "string_type": "expected text in quotes",
+    "tuple_type": "expected a list in brackets, such as ['a', 'b']",
+}
+
 
 class Config(Section):
     """The contents of a `regulars.toml`, and the folder it was read from (its paths are relative to that folder)."""
@@ -183,16 +201,20 @@ def load_config(path: str | Path) -> Config:
     """
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise UsageError(
             f"{path}: there is no such config. `regulars init YOUR_DATA_FILE` writes one from a data file; "
             "`regulars -c FILE` uses another one."
         ) from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{path}: cannot be read: {problem}") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise UsageError(f"{path}: not valid TOML: {problem}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:
+        raise UsageError(
+            f"{path}: not valid TOML: {problem}; correct that place: text stands in quotes, a list in brackets"
+        ) from None
+    except UnicodeDecodeError as problem:
+        raise UsageError(f"{path}: cannot be read: byte {problem.start:,} is not UTF-8; save it as UTF-8") from None
+    except (OSError, ValueError) as problem:  # ValueError: a path with a zero character
+        raise UsageError(f"{path}: cannot be read: {problem}; give another file with -c") from None
     return parse_config(values, path)
 
 
@@ -203,6 +225,7 @@ def parse_config(values: dict[str, Any], path: str | Path = "regulars.toml") -> 
         UsageError: A section or key is unknown or missing, or a value is wrong; the message lists all of them.
     """
     path = Path(path)
+    _refuse_zero_characters(values, path)
     try:
         config = Config.model_validate({**values, "folder": path.resolve().parent})
     except ValidationError as problem:
@@ -231,12 +254,29 @@ def _explain(error: dict[str, Any]) -> str:
         return f"unknown key {key!r}{f' in [{section}]' if section else ''}; {hint}"
     if error["type"] == "missing":
         return f"{place} is missing; it is required"
-    message = error["msg"].removeprefix("Value error, ")
+    message = EXPECTED.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    if error["type"] == "is_instance_of" or "instance of Window" in message:
+        message = "expected a number of days or weeks such as '90d' or '12w'"
     if not place:
         return message
     value = error.get("input")
-    suffix = f" (found {value!r})" if isinstance(value, str | int | float | bool) and repr(value) not in message else ""
-    return f"{place}: {message[:1].lower() + message[1:]}{suffix}" if place else message
+    found = _shortened(repr(value)) if isinstance(value, str | int | float | bool) else ""
+    suffix = f" (found {found})" if found and found not in message else ""
+    return f"{place}: {message[:1].lower() + message[1:]}{suffix}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
+def _refuse_zero_characters(values: Any, path: Path, place: str = "") -> None:
+    """Refuse text with a zero character, which no path, no database and no other program takes."""
+    items = values.items() if isinstance(values, dict) else enumerate(values, 1) if isinstance(values, list) else ()
+    for key, value in items:
+        where = f"{place}.{key}" if place else str(key)
+        if "\0" in str(key) or (isinstance(value, str) and "\0" in value):
+            raise UsageError(f"{path}: {where!r} has a zero character (\\u0000); remove it")
+        _refuse_zero_characters(value, path, where)
 
 
 def _keys(where: list[str]) -> set[str]:

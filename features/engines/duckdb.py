@@ -297,7 +297,7 @@ class DuckDBEngine:
 
     def to_arrow(self, expr: ibis.Table) -> pa.Table:
         """Run an expression and return its rows."""
-        with self._reading("while reading the data", self.connection.compile(expr)):
+        with self._reading("while reading the data", expr):
             return expr.to_pyarrow()
 
     def count_rows(self, table: ibis.Table) -> int:
@@ -363,11 +363,12 @@ class DuckDBEngine:
         self._scratch.cleanup()
 
     @contextmanager
-    def _reading(self, what: str, sql: str = "") -> Iterator[None]:
-        """Explain errors of the block, which runs SQL, and forget the lines of CSV that it could not read."""
+    def _reading(self, what: str, run: ibis.Table | str = "") -> Iterator[None]:
+        """Explain errors of the block, which runs an expression or SQL, and forget the lines that it could not read."""
         try:
             yield
         except duckdb.Error as problem:
+            sql = run if isinstance(run, str) else self.connection.compile(run)  # compiled again only after a failure
             raise self._failed(what, problem, sql) from None
         finally:
             drop_rejects(IGNORED, self.connection.con)

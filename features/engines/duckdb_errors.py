@@ -19,18 +19,22 @@ MORE_SPACE = (
 OTHER_TYPES = (
     "; try_cast gives null where a value does not fit, and a CAST of both sides to VARCHAR compares them as text"
 )
+WRONG_FORMAT = "; correct time_format, such as '%d/%m/%Y %H:%M'"
+CHECK_CONFIG = "; check the columns, formats and queries that the config names"
 NOT_OF_A_FILE = (duckdb.ConversionException, duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
 
 def failed(what: str, problem: Exception) -> DataError:
-    """Return the error to raise; if memory or disk is full, or types do not fit, it says what to do."""
+    """Return the error to raise, with what to do: if memory or disk is full, types do not fit, or anything else."""
     full = _is_full(problem)
     if isinstance(problem, duckdb.ConversionException):
         return DataError(f"{what}: {error_summary(problem).rstrip('.')}{OTHER_TYPES}")
     known = None if full else explain_system_error(problem)
     if known is not None:
         return DataError(f"{what}: {known}")
-    return DataError(f"{what}: {error_summary(problem).rstrip('.')}{MORE_SPACE if full else ''}")
+    summary = error_summary(problem).rstrip(".")
+    advice = MORE_SPACE if full else WRONG_FORMAT if "format specifier" in summary else CHECK_CONFIG
+    return DataError(f"{what}: {summary}{advice}")
 
 
 def explain_damage(

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
+from typing import Any
 from uuid import uuid4
 
 from features.code_digest import PROJECT_ROOT
@@ -32,6 +34,7 @@ with warnings.catch_warnings():
 
 for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
     PySparkLogger.getLogger(name).disabled = True  # they log every error to stderr, including the data values
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 SPARK_ERRORS = (PySparkException, Py4JError)
 MEMORY_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
 MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
@@ -86,21 +89,39 @@ def start_session(config: EngineConfig, scratch: Path) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.config(map={"spark.app.name": "regulars", **session_settings(config, scratch)})
     try:
-        with temporary_java_home(scratch), _own_interrupt_handler():
+        with temporary_java_home(scratch), _interrupted_afterwards():
             return builder.getOrCreate()
     except SPARK_ERRORS as problem:
         raise UsageError(f"[engine] Spark does not start: {error_summary(problem)}") from None
 
 
 @contextmanager
-def _own_interrupt_handler() -> Iterator[None]:
-    """Keep this process's handler of Ctrl-C: Spark sets one that asks Java first, and may wait for it for long."""
-    handler = signal.getsignal(signal.SIGINT)
+def _interrupted_afterwards() -> Iterator[None]:
+    """Let Spark start completely before Ctrl-C stops this process; a second Ctrl-C stops it at once.
+
+    A Java that is starting would not notice that nobody waits for it. Spark also sets a handler of its own, which asks
+    Java first and may wait for it for long; this process's handlers are set again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in STOPPING}
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, handlers[number])
+
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, remember)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if received:
+            signal.raise_signal(received[0])
 
 
 def error_reason(problem: Exception) -> str:

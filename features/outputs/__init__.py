@@ -15,6 +15,7 @@ __getattr__, __all__ = lazy_exports(
             "PlanManifest",
             "ScoreManifest",
             "SegmentManifest",
+            "SupersededPlan",
             "UpliftManifest",
             "manifest_text",
             "read_manifest",

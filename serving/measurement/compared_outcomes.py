@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from serving.measurement.executed_plan import VALUE, ExecutedPlan
-from serving.statistics.randomisation import remove_covariates
+from serving.statistics.randomisation import DRAWS, remove_covariates
 from serving.statistics.treatment_effect import TreatmentEffect, count_up_to_cap, treatment_effects
 
 RISK = "churn_probability"
@@ -27,6 +27,7 @@ class ComparedOutcomes:
         design: Covariates (n, k) of the adjusted outcomes.
         caps: The cap of each outcome that has one.
         seed: Seed of the assignments that are drawn for comparison.
+        draws: How many are drawn.
     """
 
     inside: np.ndarray
@@ -38,6 +39,7 @@ class ComparedOutcomes:
     design: np.ndarray
     caps: dict[str, float]
     seed: int
+    draws: int
 
     def overall(self) -> list[TreatmentEffect]:
         """Return the effects on everybody: each outcome adjusted, then each outcome plain."""
@@ -60,12 +62,20 @@ class ComparedOutcomes:
 
     def _effects(self, columns: np.ndarray, covariates: np.ndarray, inside: np.ndarray) -> list[TreatmentEffect]:
         return treatment_effects(
-            columns[inside], self.treated[inside], covariates[inside], self.stratum[inside], self.seed
+            columns[inside], self.treated[inside], covariates[inside], self.stratum[inside], self.seed, self.draws
         )
 
 
-def compare_outcomes(executed: ExecutedPlan) -> ComparedOutcomes:
-    """Prepare the outcomes of an executed plan, without regard to who was held out."""
+def compare_outcomes(executed: ExecutedPlan, draws: int = DRAWS) -> ComparedOutcomes:
+    """Prepare the outcomes of an executed plan, without regard to who was held out.
+
+    Args:
+        executed: The plan.
+        draws: How many assignments are drawn for comparison.
+
+    Returns:
+        The outcomes.
+    """
     inside, stratum = _comparable(executed)
     design, caps = _design(executed, inside), dict[str, float]()
     plain = np.column_stack(list(executed.outcomes.values()))
@@ -77,7 +87,7 @@ def compare_outcomes(executed: ExecutedPlan) -> ComparedOutcomes:
     adjusted = counted.copy()
     adjusted[inside] = remove_covariates(counted[inside], design[inside], stratum[inside])
     seed = int(executed.plan.manifest.holdout["seed"])
-    return ComparedOutcomes(inside, ~executed.held_out, stratum, counted, adjusted, plain, design, caps, seed)
+    return ComparedOutcomes(inside, ~executed.held_out, stratum, counted, adjusted, plain, design, caps, seed, draws)
 
 
 def _comparable(executed: ExecutedPlan) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from serving.measurement.compared_outcomes import ComparedOutcomes, compare_outc
 from serving.measurement.executed_plan import RETURN, VALUE, ExecutedPlan
 from serving.measurement.exposure import action_cost
 from serving.statistics.partial_pooling import pool_partially
+from serving.statistics.randomisation import DRAWS
 from serving.statistics.treatment_effect import LEVEL, TreatmentEffect, simultaneous_effects, smallest_detectable
 
 ALL = "all"
@@ -48,14 +49,14 @@ class MeasuredEffects:
     compared: tuple[str, ...]
 
 
-def measured_effects(executed: ExecutedPlan) -> MeasuredEffects:
+def measured_effects(executed: ExecutedPlan, draws: int = DRAWS) -> MeasuredEffects:
     """Estimate effects by outcome and estimator: on all customers, each action, each segment, each pair.
 
     The effect on all customers holds by itself and is always given. Those of a family (actions, segments, pairs) hold
     together; `together` is the number of effects in it that are given. `pooled` is a group's effect, drawn towards
     those of the other groups of its family.
     """
-    outcomes = compare_outcomes(executed)
+    outcomes = compare_outcomes(executed, draws)
     actions = list(_actions(executed, outcomes.inside))
     segments = list(_segments(executed, outcomes.inside))
     families = {EACH_ACTION: actions, EACH_SEGMENT: segments, EACH_PAIR: list(_pairs(actions, segments))}

@@ -9,7 +9,7 @@ __getattr__, __all__ = lazy_exports(
         "population_drift": ["Drift", "DriftSamples", "drifted_driver_share", "measure_drift"],
         "partial_pooling": ["pool_partially"],
         "proportions": ["Estimate", "wilson_interval"],
-        "randomisation": ["pearson_quantile", "pearson_tail", "remove_covariates"],
+        "randomisation": ["DRAWS", "pearson_quantile", "pearson_tail", "remove_covariates"],
         "treatment_effect": [
             "LEVEL",
             "TreatmentEffect",

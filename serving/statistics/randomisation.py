@@ -163,7 +163,7 @@ def compare_groups(
             for estimate, column in zip(estimates, residuals.T, strict=True)
         ]
     else:
-        sums = _drawn_sums(np.column_stack([residuals, unique, basis]), picks, stratum, seed, draws)
+        sums = sums_over_draws(np.column_stack([residuals, unique, basis]), ~treated, stratum, seed, draws)
         references = _by_draws(sums, residuals, unique, float(held[:, 0] @ held[:, 0]))
     varies = (residuals**2).sum(axis=0) > TOLERANCE**2
     return [
@@ -291,24 +291,23 @@ def _without(columns: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return np.asarray(columns - basis @ (basis.T @ columns))
 
 
-def _drawn_sums(
-    columns: np.ndarray, picks: tuple[np.ndarray, np.ndarray, np.ndarray], stratum: np.ndarray, seed: int, draws: int
-) -> np.ndarray:
-    """Sums of columns (n, c), centred in each stratum, over holdouts of the same sizes (draws, c).
+def sums_over_draws(columns: np.ndarray, held_out: np.ndarray, strata: np.ndarray, seed: int, draws: int) -> np.ndarray:
+    """Return sums of columns over holdouts that are drawn again, with as many customers in each stratum.
 
-    The smaller group is drawn: the sum over the other one is minus its sum.
+    The smaller group is drawn: in a stratum, the sum over the other one is minus its sum.
 
     Args:
-        columns: The columns.
-        picks: Sizes of the groups in each stratum.
-        stratum: The stratum (n,) of each customer.
+        columns: Columns (n, c), with a mean of 0 in each stratum.
+        held_out: Whether each customer (n,) is held out.
+        strata: Stratum (n,) of each customer.
         seed: Seed of the draws.
-        draws: How many to draw, unless the groups are large.
+        draws: How many to draw; fewer if the groups are large.
 
     Returns:
-        The sums.
+        The sums (draws, c).
     """
-    sizes, fewer, signs = picks
+    _, stratum = np.unique(strata, return_inverse=True)
+    sizes, fewer, signs = _group_sizes(held_out, stratum)
     order = np.argsort(stratum, kind="stable")
     number = min(draws, max(MOST_PICKS // max(int(fewer.sum()), 1), FEWEST_DRAWS))
     starts = np.concatenate([[0], np.cumsum(sizes)])
@@ -319,10 +318,12 @@ def _drawn_sums(
 @compiled
 def _sum_draws(rows, order, starts, picks, signs, draws, state):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Sums of rows over random subsets: `picks` of each stratum, by partial Fisher-Yates shuffles (splitmix64)."""
-    sums = np.zeros((draws, rows.shape[1]))
+    width = rows.shape[1]
+    sums, part = np.zeros((draws, width)), np.empty(width)
     for draw in range(draws):
         for stratum in range(len(picks)):
             first, end = starts[stratum], starts[stratum + 1]
+            part[:] = 0.0
             for place in range(first, first + picks[stratum]):
                 state += np.uint64(0x9E3779B97F4A7C15)
                 mixed = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -333,6 +334,8 @@ def _sum_draws(rows, order, starts, picks, signs, draws, state):  # type: ignore
                 row = order[other]
                 order[other] = order[place]
                 order[place] = row
-                for column in range(rows.shape[1]):
-                    sums[draw, column] += signs[stratum] * rows[row, column]
+                for column in range(width):
+                    part[column] += rows[row, column]
+            for column in range(width):
+                sums[draw, column] += signs[stratum] * part[column]
     return sums

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from features.config.load import Config
-from features.errors import UsageError
+from features.config.load import Config, parse_config
+from features.errors import DataError, UsageError
 from serving.scoring.predictions import load_champions
 from tests.shop import make_shop
+from training import train
 from training.train import TrainingRun, _current_champions, train_models
 
 
@@ -35,3 +40,24 @@ def test_a_champion_of_another_zone_scores_nobody_and_does_not_stop_its_successo
     record = SimpleNamespace(facts={})
     assert set(_current_champions(record, shop).models) == {"churn", "value"}  # type: ignore[arg-type]
     assert _current_champions(record, moved).models == {}  # type: ignore[arg-type]
+
+
+def test_too_little_to_learn_from_says_that_ids_look_like_order_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_few(*given: Any, **options: Any) -> None:
+        raise DataError("0 of 90 stayed.")
+
+    monkeypatch.setattr(train, "fit_models", too_few)
+    for each, said in ((1, True), (9, False)):
+        rows = [
+            {"id": f"i{number}", "at": datetime(2024, 1, 1) + timedelta(days=number + 9 * order)}
+            for number in range(90)
+            for order in range(each)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "log.parquet")
+        events = {"source": "log.parquet", "customer": "id", "time": "at"}
+        config = parse_config({"config_version": 1, "name": "t", "events": events}, tmp_path / "regulars.toml")
+        with pytest.raises(DataError, match="^0 of 90 stayed") as problem:
+            train._fit_or_explain(None, config, config, False)  # type: ignore[arg-type]
+        assert ("customer ids occur in one order only" in str(problem.value)) == said

@@ -16,7 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .margin import Margin, Term
-from .model_files import BundleError, checksum, digest_of, feature_table, plain_column, read_model, write_model
+from .model_files import (
+    BundleError,
+    as_bundle_errors,
+    check_types,
+    checksum,
+    digest_of,
+    feature_table,
+    plain_column,
+    read_model,
+    write_model,
+)
 from .spread import Spread, read_spread
 
 FORMAT = 3
@@ -162,13 +172,16 @@ class ModelBundle:
         Raises:
             BundleError: A file is missing, has another format, or differs from what was written.
         """
-        index, texts = read_model(folder, FORMAT, model="a model", with_digest=True)
-        margins = {name: _read_margin(index.pop(name), name, texts) for name in MARGINS}
-        spread = read_spread(index.pop("spread"))
-        longer = tuple(_read_longer(step, texts) for step in index.pop("longer"))
-        index["features"] = tuple(index["features"])
-        index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
-        return cls(**margins, spread=spread, longer=longer, **index)
+        index, texts = read_model(folder, FORMAT, model="a model", needs_digest=True)
+        with as_bundle_errors(folder):
+            margins = {name: _read_margin(index.pop(name), name, texts) for name in MARGINS}
+            spread = read_spread(index.pop("spread"))
+            longer = tuple(_read_longer(step, texts) for step in index.pop("longer"))
+            index["features"] = tuple(index["features"])
+            index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
+            model = cls(**margins, spread=spread, longer=longer, **index)
+            check_types(model)
+        return model
 
     def _margins(self) -> dict[str, Margin]:
         margins = {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}

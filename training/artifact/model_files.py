@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -57,7 +60,7 @@ def write_model(folder: Path, index: Mapping[str, Any], texts: Mapping[str, str]
 
 
 def read_model(
-    folder: Path, file_format: int, *, model: str, with_digest: bool
+    folder: Path, file_format: int, *, model: str, needs_digest: bool
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Reads and checks what `write_model` wrote.
 
@@ -65,7 +68,7 @@ def read_model(
         folder: Of the model.
         file_format: The only format that is accepted.
         model: What the folder should hold, for messages, such as 'a model'.
-        with_digest: Whether bundle.json holds a digest of its own content, which is then checked.
+        needs_digest: Whether bundle.json must hold a digest of its own content; where there is one, it is checked.
 
     Returns:
         The content of bundle.json without format, digest and checksums, and the other files' content by name.
@@ -75,18 +78,67 @@ def read_model(
     """
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        texts = {name: (folder / name).read_text(encoding="utf-8") for name in index["checksums"]}
+        texts = {name: (folder / name).read_text(encoding="utf-8") for name in dict(index["checksums"])}
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise BundleError(f"{folder} is not {model} of regulars: {problem}") from None
     if index.get("format") != file_format:
         raise BundleError(f"{folder}: made by another version of regulars; expected format {file_format}")
-    if with_digest and index.pop("digest", None) != digest_of(index):
+    digest = index.pop("digest", None)
+    if (needs_digest or digest is not None) and digest != digest_of(index):
         raise BundleError(f"{folder / INDEX} is not the file that was written: its digest differs")
     index.pop("format")
     for name, expected in index.pop("checksums").items():
         if expected != checksum(texts[name]):
             raise BundleError(f"{folder / name} is not the file that was written: its checksum differs")
     return index, texts
+
+
+@contextmanager
+def as_bundle_errors(folder: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a model is made from a bundle.json into a BundleError."""
+    try:
+        yield
+    except BundleError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as problem:
+        raise BundleError(
+            f"{folder / INDEX} does not describe a model ({type(problem).__name__}: {problem}): it was changed"
+        ) from None
+
+
+def check_types(model: Any) -> None:
+    """Check that each field of a dataclass, and of those inside, holds what its annotation says.
+
+    Raises:
+        TypeError: A field holds something else.
+    """
+    for name, kind in get_type_hints(type(model)).items():
+        value = getattr(model, name)
+        if not _fits(value, kind):
+            raise TypeError(f"{name} of a {type(model).__name__} is {type(value).__name__}, expected {kind}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type: a plain one, a dataclass, a union, or a tuple or mapping of such."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is tuple:
+        ends = len(inner) == 2 and inner[1] is Ellipsis
+        kinds = inner[:1] * len(value) if ends and isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if origin is not None:
+        keys, values = inner if len(inner) == 2 else (Any, Any)
+        return isinstance(value, origin) and all(_fits(k, keys) and _fits(v, values) for k, v in value.items())
+    if kind is float:
+        return isinstance(value, float | int) and not isinstance(value, bool)
+    if not isinstance(value, kind):
+        return False
+    if is_dataclass(value):
+        check_types(value)
+    return True
 
 
 def feature_table(features: Any, names: Sequence[str], model: str) -> pa.Table:

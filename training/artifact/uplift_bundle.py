@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 
 from .model_files import (
     BundleError,
+    as_bundle_errors,
+    check_types,
     checksum,
     digest_of,
     feature_table,
@@ -246,7 +248,7 @@ class UpliftBundle:
 
     def save(self, folder: Path) -> Path:
         """Writes bundle.json and the trees, such as value-dr-1.txt; returns the folder."""
-        return write_model(folder, self._index(), self._tree_files())
+        return write_model(folder, self._index() | {"digest": self.digest}, self._tree_files())
 
     @classmethod
     def load(cls, folder: Path) -> UpliftBundle:
@@ -255,10 +257,13 @@ class UpliftBundle:
         Raises:
             BundleError: A file is missing, has another format, or differs from what was written.
         """
-        index, texts = read_model(folder, FORMAT, model="an uplift model", with_digest=False)
-        columns = tuple(DesignColumn(**column) for column in index.pop("columns"))
-        outcomes = {name: _read_outcome(name, given, texts) for name, given in index.pop("outcomes").items()}
-        return cls(columns=columns, outcomes=outcomes, actions=tuple(index.pop("actions")), **index)
+        index, texts = read_model(folder, FORMAT, model="an uplift model", needs_digest=False)  # older ones have none
+        with as_bundle_errors(folder):
+            columns = tuple(DesignColumn(**column) for column in index.pop("columns"))
+            outcomes = {name: _read_outcome(name, given, texts) for name, given in index.pop("outcomes").items()}
+            model = cls(columns=columns, outcomes=outcomes, actions=tuple(index.pop("actions")), **index)
+            check_types(model)
+        return model
 
     def _tree_files(self) -> dict[str, str]:
         """The content of the trees' files by name."""

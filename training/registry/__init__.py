@@ -33,6 +33,7 @@ __getattr__, __all__ = lazy_exports(
             "load_evaluation",
             "load_run_params",
             "log_and_register",
+            "named_model_errors",
         ],
         "promotion_gates": ["PromotionDecision", "decide_promotion", "gates_text"],
         "provenance": ["code_version", "package_version", "runtime_environment"],

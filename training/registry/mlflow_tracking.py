@@ -108,7 +108,7 @@ def as_usage_errors(uri: str = "", where: str = "") -> Iterator[None]:
     except (MlflowException, OSError, SQLAlchemyError) as problem:
         store = without_credentials(uri or mlflow.get_tracking_uri())
         known = explain_system_error(problem) if store.startswith("sqlite:") else None
-        cause = known or _short_cause(problem)
+        cause = known or f"{_short_cause(problem)}; check [tracking] uri, and whether the store can be reached"
         raise UsageError(f"{where}the tracking store at {store} does not answer: {cause}") from None
 
 
@@ -243,7 +243,7 @@ def _short_cause(problem: Exception) -> str:
     text = str(problem)
     match = re.search(r"\[Errno -?\d+\] ([^'\")\]]+)|([Rr]ead timed out|timed out|Name or service not known)", text)
     short = next(group for group in match.groups() if group) if match else text.strip().split("\n")[0]
-    return without_credentials(short)[:300]
+    return without_credentials(short.strip(" :"))[:300]
 
 
 @contextmanager

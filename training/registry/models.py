@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,11 +53,11 @@ __all__ = [
 ]
 
 DIGEST_TAG = "regulars.digest"
+OTHER_MODELS = "`regulars rollback` goes back to the champion before, `regulars train` trains a new model"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
 CARRIED_MODULES = (model_files, margin, spread, bundle_code, reasons, phrases)
 CHECKSUMS_FILE = "files.json"
-OTHER_CHAMPION = "`regulars rollback` goes back to the champion before, `regulars train` trains a new model"
 REQUIRED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 
 
@@ -158,21 +160,42 @@ def load_champion(business: Business, kind: str, alias: str = CHAMPION) -> Champ
         if registered is None:
             return None
         uri = f"models:/{name}/{registered.version}"
-        path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts"
-        try:
+        with named_model_errors(f"{name} version {registered.version}", Path(folder)):
+            path = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder)) / "artifacts"
             bundle = ModelBundle.load(path / "bundle")
             judge = ModelBundle.load(path / "judge") if (path / "judge").exists() else None
-        except BundleError as problem:
-            raise DataError(f"{name} version {registered.version}: {problem}; {OTHER_CHAMPION}") from None
     if (bundle.name, bundle.kind) != (config.name, kind):
         raise DataError(
             f"{name} version {registered.version} is the {bundle.kind} model of {bundle.name!r}; expected a {kind} "
-            f"model of {config.name!r}: {OTHER_CHAMPION}"
+            f"model of {config.name!r}: {OTHER_MODELS}"
         )
     label = RegisteredVersion(
         name, str(registered.version), registered.run_id or "", new=False, champion=alias == CHAMPION
     )
     return Champion(bundle, label, judge)
+
+
+@contextmanager
+def named_model_errors(label: str, folder: Path, advice: str = OTHER_MODELS) -> Iterator[None]:
+    """Turn what is wrong with a logged model's files into an error that names the version and says what to do.
+
+    Args:
+        label: The model and its version.
+        folder: Where its files were fetched to; left out of the message.
+        advice: What to do.
+
+    Raises:
+        DataError: A file is missing, cannot be read, or differs from what was written.
+    """
+    try:
+        yield
+    except BundleError as problem:
+        raise DataError(f"{label}: {str(problem).replace(f'{folder}/', '')}; {advice}") from None
+    except OSError as problem:
+        if not problem.filename:  # a server that does not answer, and not a file
+            raise
+        file = str(problem.filename).replace(f"{folder}/", "")
+        raise DataError(f"{label}: {file} cannot be read ({problem.strerror}); {advice}") from None
 
 
 def load_run_params(config: Config, run_id: str) -> dict[str, str]:

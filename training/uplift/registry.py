@@ -16,13 +16,11 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from features.config.load import Config
-from features.errors import DataError
 from training.artifact import model_files, uplift_bundle
-from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.aliases import CHALLENGER, CHAMPION, version_with_alias
 from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
-from training.registry.models import DIGEST_TAG, REQUIRED_PACKAGES, RegisteredVersion
+from training.registry.models import DIGEST_TAG, REQUIRED_PACKAGES, RegisteredVersion, named_model_errors
 from training.registry.provenance import code_version, package_version
 
 KIND, SOURCE = "uplift", "regulars.source"
@@ -71,13 +69,11 @@ def load_uplift_champion(config: Config) -> tuple[UpliftBundle, RegisteredVersio
         registered = version_with_alias(client, name, CHAMPION)
         if registered is None:
             return None
-        path = mlflow.artifacts.download_artifacts(f"models:/{name}/{registered.version}", dst_path=folder)
-        try:
+        with named_model_errors(
+            f"{name} version {registered.version}", Path(folder), "run `regulars train uplift` again"
+        ):
+            path = mlflow.artifacts.download_artifacts(f"models:/{name}/{registered.version}", dst_path=folder)
             bundle = UpliftBundle.load(Path(path) / "artifacts" / "bundle")
-        except BundleError as problem:
-            raise DataError(
-                f"{name} version {registered.version}: {problem}; run `regulars train uplift` again"
-            ) from None
     return bundle, RegisteredVersion(name, str(registered.version), registered.run_id or "", new=False, champion=True)
 
 

@@ -55,6 +55,10 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
     folder = site.config.outputs.segments(usable[-1])
     cards = _rows(site, folder / "segments.parquet", CARD)
     names = list(dict.fromkeys(row["segmentation"] for row in cards))
+    if not names:
+        raise MissingOutput(
+            site.tr("There are no segments for {day} yet.", day=usable[-1]), f"regulars segments --cutoff {usable[-1]}"
+        )
     by = params.get("by", "") or ("segment" if "segment" in names else names[0])
     if by not in names:
         raise MissingOutput(

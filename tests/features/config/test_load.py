@@ -133,13 +133,52 @@ def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(b"name = shop", "not valid TOML"), (b'name = "caf\xe9"', "cannot be read")]
+    ("content", "says"),
+    [
+        (b"name = shop", "not valid TOML.*text stands in quotes"),
+        (b'name = "caf\xe9"', "byte 11 is not UTF-8; save it as UTF-8"),
+        (b"a = " + b"[" * 5000, "not valid TOML"),
+    ],
 )
 def test_what_is_not_toml_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "regulars.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=says):
         load_config(path)
+
+
+def test_a_config_may_begin_with_the_mark_of_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "regulars.toml"
+    path.write_text(
+        'config_version = 1\nname = "shop"\n[events]\nsource = "a"\ncustomer = "c"\ntime = "t"\n', "utf-8-sig"
+    )
+    assert load_config(path).name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "says"),
+    [
+        (
+            "events",
+            "kinds",
+            "channel",
+            r"\[events\] kinds: expected a list in brackets, such as .* \(found 'channel'\)",
+        ),
+        ("events", "amount", 3, r"\[events\] amount: expected text in quotes \(found 3\)"),
+        ("task", "horizon", 90, r"\[task\] horizon: expected a number of days or weeks such as '90d'"),
+        ("training", "trials", "many", r"\[training\] trials: expected a whole number \(found 'many'\)"),
+        ("training", "trials", "x" * 300, r"found 'x{79}\.\.\.\)"),
+        ("serving", "csv", "maybe", r"\[serving\] csv: expected true or false"),
+        ("serving", "output", "a\0b", r"'serving.output' has a zero character"),
+        ("plan", "actions", {"mail\0": {}}, "has a zero character"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(section: str, key: str, value: object, says: str) -> None:
+    events = {"source": "a", "customer": "c", "time": "t"}
+    values: dict = {"config_version": 1, "name": "shop", "events": events}
+    values[section] = {**values.get(section, {}), key: value}
+    with pytest.raises(UsageError, match=says):
+        parse_config(values)
 
 
 def test_a_folder_is_not_a_config(tmp_path: Path) -> None:

@@ -150,6 +150,8 @@ def test_the_audit_counts_rows_and_who_is_missing(make: Make, engine: DuckDBEngi
         "customers": 4,
         "without_row": 1,
         "without_events": 1,
+        "strangers": ["z"],
+        "known_customer": "a",
         "as_of_today": [],
     }
     assert facts["set_aside"] == [{"reason": "missing customer", "rows": 1, "customers": []}]

@@ -20,6 +20,7 @@ from features.intake.identity import customer_names, persons_of
 from features.intake.log import open_log
 from features.persons import Persons
 from features.snapshots.build import build_snapshots
+from features.snapshots.counterfactual import counterfactual_features, known_customer_rows, open_at_cutoff
 from features.snapshots.leakage import prove_no_leakage
 from features.snapshots.membership import find_membership
 from features.snapshots.one_customer import read_customer_history
@@ -247,6 +248,16 @@ def test_one_customers_history_and_names_are_those_of_the_cutoff(tmp_path: Path)
     member = find_membership(config, "guest", [date(2024, 3, 1), date(2024, 6, 1)], [date(2024, 6, 1)])
     assert member.rows == {"events": 4, "identity": 1} and len(member.cutoffs) == 2
     assert member.marks[date(2024, 6, 1)] == {"events": 4, "customers": 1, "ticks": 400000, "age_days": 364}
+
+
+def test_what_if_starts_from_the_features_of_the_person(tmp_path: Path) -> None:
+    config, cutoff = small(tmp_path, JOINS, **joined(joined_at="at"), features={"cache": "off"}), date(2024, 5, 20)
+    rows = build_snapshots(config, [cutoff]).rows
+    with open_at_cutoff(config, cutoff) as log:
+        same = counterfactual_features(log, "ann", [known_customer_rows(log, "ann")])
+    expected = rows.filter(pa.compute.equal(rows["customer_id"], "ann"))
+    assert same["orders_count_ever"].to_pylist() == [4.0]
+    assert [name for name in same.column_names if same[name].to_pylist() != expected[name].to_pylist()] == []
 
 
 def test_the_customer_table_may_have_a_row_for_each_id(tmp_path: Path) -> None:

@@ -27,9 +27,11 @@ import pytest
 
 from features.atomic_files import atomic_file
 from features.config.load import Config
+from features.config.table_sections import Identity
 from features.errors import DataError, RefusedError
 from features.file_locks import exclusive_lock
 from features.intake.customer_ids import FORGOTTEN_FILE, read_forgotten
+from features.intake.log import open_log
 from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget
@@ -283,6 +285,35 @@ def test_with_hashed_ids_a_customer_is_named_as_the_user_knows_them(
         forget.stored_id(hashes, "c018")
     ]
     assert traces(business.output, name) == []
+
+
+def test_a_person_is_forgotten_under_every_id_and_stays_out(business: Config) -> None:
+    joins = [{"id": WHO, "person": "c018"}, {"id": "c018", "person": "P-1"}]
+    pq.write_table(pa.Table.from_pylist(joins), business.folder / "who.parquet")
+    identity = Identity(source="who.parquet", customer="id", person="person")
+    joined = business.model_copy(update={"identity": identity})
+    scored = score_tables.read_scores(business).manifest.customers
+    forgot = forget_customer(joined, f" {WHO} ", confirmed=True)
+    assert traces(business.output, WHO) == traces(business.output, "c018") == []
+    assert score_tables.read_scores(business).manifest.customers == scored - 2
+    assert "by [identity] the person has 2 more ids, which are forgotten too" in forgot.notes
+    assert forgot.source["identity"] == 2
+    with open_log(business) as log:  # also without the joins
+        customers = log.engine.to_arrow(log.tables.events.select("customer_id").distinct())["customer_id"].to_pylist()
+    assert not {WHO, "c018"} & set(customers)
+
+
+def test_an_output_of_an_earlier_rule_loses_the_customer_in_every_spelling(business: Config) -> None:
+    rows = pq.read_table(business.folder / "log.parquet")
+    column = business.events.customer
+    spelled = [f"{text}\u00a0" if text == WHO else text for text in rows[column].to_pylist()]
+    place = rows.column_names.index(column)
+    pq.write_table(rows.set_column(place, column, pa.array(spelled)), business.folder / "log.parquet")
+    (business.output / "ids.json").unlink(missing_ok=True)
+    pq.write_table(pa.table({"customer_id": [f"{WHO}\u00a0", "c018"]}), business.output / "old.parquet")
+    forget_customer(business, WHO, confirmed=True)
+    assert traces(business.output, WHO) == []
+    assert pq.read_table(business.output / "old.parquet")["customer_id"].to_pylist() == ["c018"]
 
 
 HOSTILE = 'O\'Hara & "Sons" <7>, Jose\u0301 客'

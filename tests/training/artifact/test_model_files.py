@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 from training.artifact.model_files import (
     INDEX,
     BundleError,
+    as_bundle_errors,
+    check_types,
     checksum,
     digest_of,
     feature_table,
@@ -30,7 +33,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def read(folder: Path, file_format: int = 3) -> tuple[dict[str, Any], dict[str, str]]:
-    return read_model(folder, file_format, model="a model", with_digest=True)
+    return read_model(folder, file_format, model="a model", needs_digest=True)
 
 
 def test_it_is_read_back(model: Path) -> None:
@@ -67,3 +70,33 @@ def test_missing_columns_are_counted() -> None:
 def test_columns_without_dictionary_encoding() -> None:
     column = pa.chunked_array([["a", "b", "a"]])
     assert plain_column(column.dictionary_encode()).equals(column) and plain_column(column) is column
+
+
+@dataclass(frozen=True)
+class Inner:
+    scales: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    weight: float
+    inner: Inner | None
+    named: dict[str, tuple[str, ...]]
+
+
+GOOD = {"name": "a", "weight": 1, "inner": Inner((0.5, 2)), "named": {"x": ("y",)}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": None}, {"weight": "1"}, {"weight": True}, {"inner": {}}, {"inner": Inner((0.5, "2"))},
+        {"inner": Inner([0.5])},
+        {"named": {"x": ["y"]}}, {"named": {1: ("y",)}}, {"named": []},
+    ],
+)  # fmt: skip
+def test_a_field_of_another_type_is_refused(wrong: dict, tmp_path: Path) -> None:
+    check_types(Outer(**GOOD))
+    with pytest.raises(BundleError, match="does not describe a model .*TypeError"), as_bundle_errors(tmp_path):
+        check_types(Outer(**{**GOOD, **wrong}))

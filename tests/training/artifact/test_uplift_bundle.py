@@ -49,15 +49,17 @@ def test_levels_that_were_not_there_are_none_of_them(bundle: UpliftBundle) -> No
     np.testing.assert_array_equal(*predicted)
 
 
-@pytest.mark.parametrize("damage", ["tree", "index", "format"])
+@pytest.mark.parametrize("damage", ["tree", "index", "format", "number"])
 def test_a_damaged_model_is_refused(bundle: UpliftBundle, tmp_path: Path, damage: str) -> None:
     folder = bundle.save(tmp_path / "model")
     target = folder / ("return-trees-0.txt" if damage == "tree" else "bundle.json")
     text = target.read_text()
     changed = {"tree": text.replace("leaf_value", "leaf_valve"), "index": text[:99],
-               "format": text.replace('"format": 1', '"format": 99')}  # fmt: skip
+               "format": text.replace('"format": 1', '"format": 99'),
+               "number": text.replace('"base_mean": ', '"base_mean": 9')}  # fmt: skip
     target.write_text(changed[damage])
-    why = {"tree": "its checksum differs", "index": "is not an uplift model", "format": "another version"}
+    why = {"tree": "its checksum differs", "index": "is not an uplift model", "format": "another version",
+           "number": "its digest differs"}  # fmt: skip
     with pytest.raises(BundleError, match=why[damage]):
         UpliftBundle.load(folder)
 

@@ -142,7 +142,7 @@ def test_a_database_that_is_down_is_told_at_once(shop: Config) -> None:
 def test_a_store_that_does_not_answer_is_one_message(make_config, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").write_text("")
     config = make_config({"tracking": {"uri": "sqlite:///file/mlflow.db"}})
-    with pytest.raises(UsageError, match="does not answer"):
+    with pytest.raises(UsageError, match="mlflow.db.lock cannot be written"):
         mlflow_tracking.connect_to_mlflow(config)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from features.config.load import Config
+from features.config.table_sections import Identity
 from serving.language.formats import NumberFormat
+from serving.web.parts.output_reader import open_site, read_scored_cutoff
+from serving.web.views.customers import scored_name
 from tests.webpages import app_of, fetch, numbers
 
 
@@ -95,3 +99,20 @@ def test_links_keep_what_was_asked(app: Any) -> None:
     (following,) = re.findall(r'rel="next" href="([^"]+)"', text)
     assert set(following.partition("?")[2].split("&amp;")) >= {"segment=keep", "sort=value", "page=2"}
     assert "cutoff=2024-02-01" in following
+
+
+def test_a_customer_is_found_in_any_spelling_and_under_every_id(
+    app: Any, webpages: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who = next(name for name in numbers(webpages)["customer_id"] if re.fullmatch(r"c\d+", name))
+    pages = [fetch(app, f"/customer?id={given}") for given in (who, f"+{who}%C2%A0", f"%EF%BB%BF{who}")]
+    assert [page.status for page in pages] == [200] * 3 and all(who in page.text for page in pages)
+    at = read_scored_cutoff(open_site(webpages))
+    (tmp_path / "who.csv").write_text(f"id,person\nguest,{who}\n")
+    identity = Identity(source=str(tmp_path / "who.csv"), customer="id", person="person")
+    site = open_site(webpages.model_copy(update={"identity": identity}))
+    assert scored_name(site, at, "guest") == scored_name(site, at, who) == who
+    assert scored_name(site, at, "nobody") == "nobody"
+    monkeypatch.setenv("REGULARS_ID_KEY", "k" * 31)
+    hashes = webpages.model_copy(update={"privacy": webpages.privacy.model_copy(update={"hash_ids": True})})
+    assert scored_name(open_site(hashes), at, "guest") == "guest"  # without the key nothing can be looked up
