@@ -35,7 +35,7 @@ def amount_notes(config: Config, tables: Tables, engine: Engine, repeated_rows: 
     """
     return [
         *(_heavy_rows(tables, engine) if tables.contract.has_amount else []),
-        *(_currencies(tables, engine) if tables.contract.has_amount and not config.events.currency else []),
+        *(_currencies(config, tables, engine) if tables.contract.has_amount else []),
         *(_reused_orders(tables, engine) if tables.reused_orders else []),
         *(_overlaps(config, tables, engine) if repeated_rows and not config.events.id else []),
     ]
@@ -69,9 +69,11 @@ def _heavy_rows(tables: Tables, engine: Engine) -> list[str]:
     ]
 
 
-def _currencies(tables: Tables, engine: Engine) -> list[str]:
-    """A column of the source that holds codes of several currencies, if the config names none."""
+def _currencies(config: Config, tables: Tables, engine: Engine) -> list[str]:
+    """A column of the source that holds codes of several currencies, if the config does not name it."""
     source = tables.source
+    if config.events.currency in source.columns:
+        return []
     names = [name for name in source.columns if source[name].type().is_string()]
     codes = {name: source[name].strip().upper().isin(sorted(CURRENCY_CODES)) for name in names}
     facts: dict[str, ibis.Value] = {}

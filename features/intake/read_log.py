@@ -38,6 +38,7 @@ from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends
 from features.intake.tables import SetAsideRows, Tables
 from features.json_files import json_digest
+from features.parsing import FIRST_TIME, LAST_TIME
 from features.slugs import feature_slug
 
 
@@ -114,7 +115,6 @@ def _normalise(rows: SectionRows) -> ibis.Table:
     customer, moment = as_identifier(source[events.customer]), rows.timestamp("time")
     known = rows.timestamp("known_at") if events.known_at else moment
     order = as_identifier(source[events.order]) if events.order else ibis.null("string")
-    amount, discount = rows.number("amount"), rows.number("discount")
     checks = {
         "missing customer": customer.isnull(),
         **rows.time_checks("time", required=True),
@@ -124,8 +124,6 @@ def _normalise(rows: SectionRows) -> ibis.Table:
         **rows.number_checks("amount", required=True),
         **rows.number_checks("quantity"),
         **rows.number_checks("discount"),
-        # A refund may take its discount back.
-        **({"negative discount": (discount < 0) & ~(amount < 0).fill_null(False)} if events.discount else {}),
     }
     reason, day = first_reason(checks), moment.date()
     return source.select(
@@ -148,9 +146,12 @@ def _normalise(rows: SectionRows) -> ibis.Table:
 def _until(events: Events) -> date:
     """The day of [events] until."""
     try:
-        return date.fromisoformat(events.until)
+        until = date.fromisoformat(events.until)
     except ValueError:
         raise UsageError(f"[events] until: expected a date such as '2024-01-31', found {events.until!r}") from None
+    if not FIRST_TIME < until < LAST_TIME:
+        raise UsageError(f"[events] until: expected a date from {FIRST_TIME} to {LAST_TIME}, found {events.until!r}")
+    return until
 
 
 def _mark_repeated_ids(stored: ibis.Table) -> ibis.Table:

@@ -82,15 +82,18 @@ class SectionRows:
         """The reasons to set a row aside because of its number; without `required`, a row without one stays."""
         if not self.configured(role):
             return {}
-        return self.numbers.checks(self.column(role), role, required)
+        checks = self.numbers.checks(self.column(role), role, required)
+        if role == "discount":  # a refund may take its discount back
+            refunded = (self.number("amount") < 0).fill_null(False)
+            checks["negative discount"] = (self.number("discount") < 0) & ~refunded
+        return checks
 
-    def time_checks(self, role: str, required: bool = False, may_be_never: bool = False) -> Checks:
+    def time_checks(self, role: str, required: bool = False) -> Checks:
         """The reasons to set a row aside because of its time.
 
         Args:
             role: The key of the section that names the column.
             required: Whether a row without a time is set aside.
-            may_be_never: Whether a date such as 9999-12-31 means that there is no time.
 
         Returns:
             Tests by reason; none if the section names no column.
@@ -100,7 +103,7 @@ class SectionRows:
         column = self.column(role)
         missing = {f"missing {role}": column.isnull()} if required else {}
         unreadable = column.notnull() & self.timestamp(role).isnull()
-        if may_be_never:
+        if role in ROLES_OF_ENDS:
             unreadable &= ~self.times.means_never(column, role)
         return missing | {f"unreadable {role}": unreadable}
 
@@ -141,11 +144,11 @@ class SectionRows:
     def unreadable(self, role: str) -> ibis.Value:
         """Whether the value of a role is there and cannot be read."""
         if role in TIME_ROLES:
-            never = role in ("end", "end_known_at")
-            return self.time_checks(role, may_be_never=never)[f"unreadable {role}"]
+            return self.time_checks(role)[f"unreadable {role}"]
         return self.numbers.checks(self.column(role), role)[f"unreadable {role}"]
 
 
+ROLES_OF_ENDS = ("end", "end_known_at")  # in which a date such as 9999-12-31 means that there is no end
 TIME_ROLES = ("time", "start", "end", "since", "known_at", "end_known_at", "joined_at")
 
 

@@ -245,7 +245,7 @@ def _term_rows(rows: SectionRows) -> ibis.Table:
     end, end_known = (
         rows.timestamp(role) if rows.configured(role) else ibis.null("timestamp") for role in ("end", "end_known_at")
     )
-    checks = {**rows.time_checks("end", may_be_never=True), **rows.time_checks("end_known_at", may_be_never=True)}
+    checks = {**rows.time_checks("end"), **rows.time_checks("end_known_at")}
     cause = as_identifier(rows.source[section.reason]) if section.reason else ibis.null("string")
     cancelled = [identifier_text(value) or value for value in section.cancelled]
     is_churn = cause.isin(cancelled).fill_null(False) if section.reason else ibis.literal(True)

@@ -56,15 +56,16 @@ def test_one_row_with_a_large_share_is_named(notes: Notes) -> None:
     assert note.startswith("1 row holds 60.2% of the money, 3,000.00 (customer 'c9')")
 
 
-def test_a_column_of_several_currencies_is_named_until_the_config_knows_it(notes: Notes) -> None:
+@pytest.mark.parametrize("currency", ["", "EUR"])
+def test_a_column_of_several_currencies_is_named_until_the_config_does(currency: str, notes: Notes) -> None:
     mixed = [*lines(8), *lines(3, date(2024, 5, 1), currency="usd")]
-    (note,) = notes(mixed)
+    (note,) = notes(mixed, currency=currency)
     assert note.startswith("column 'cur' holds codes of several currencies (rows: EUR 8, USD 3)")
 
 
-@pytest.mark.parametrize("events", [{"currency": "cur", "rates": {"EUR": 1, "USD": 0.9}}, {"currency": "EUR"}])
-def test_no_note_on_currencies_that_the_config_knows(events: dict[str, Any], notes: Notes) -> None:
-    assert notes([*lines(8), *lines(3, date(2024, 5, 1), currency="USD")], **events) == []
+def test_no_note_on_a_column_of_currencies_that_the_config_names(notes: Notes) -> None:
+    mixed = [*lines(8), *lines(3, date(2024, 5, 1), currency="USD")]
+    assert notes(mixed, currency="cur", rates={"EUR": 1, "USD": 0.9}) == []
 
 
 def test_order_ids_that_are_used_again_are_named(notes: Notes) -> None:

@@ -48,7 +48,7 @@ def rows_of(draw: np.random.Generator, count: int, ids: Sequence[str] = IDS) -> 
             "at": FIRST + timedelta(days=int(day), hours=int(draw.integers(24))),
             "known": FIRST + timedelta(days=int(day + draw.choice([0, 0, 3]))),
             "paid": float(draw.integers(-3, 50)),
-            "order": f"o{draw.integers(60)}",
+            "order": f"o{day // 5}-{draw.integers(4)}",  # no id is used again after a pause
             "what": str(draw.choice(["a", "b", "c"])),
             "end": FIRST + timedelta(days=int(day) + 20) if draw.random() < 0.7 else None,
         }

@@ -324,6 +324,8 @@ def test_until_sets_aside_what_is_on_or_after_it(load_text: Load) -> None:
     assert (tables.last, tables.end) == (date(2024, 1, 31), date(2024, 2, 1))
     with pytest.raises(UsageError, match=r"\[events\] until: expected a date"):
         load_text(text, until="February")
+    with pytest.raises(UsageError, match=r"\[events\] until: expected a date from 1970-01-01 to 2200-01-01"):
+        load_text(text, until="9999-12-31")
 
 
 def test_known_at_delays_a_row_and_never_hastens_it(make_log: Load) -> None:
