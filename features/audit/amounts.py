@@ -74,7 +74,7 @@ def _currencies(config: Config, tables: Tables, engine: Engine) -> list[str]:
     source = tables.source
     if config.events.currency in source.columns:
         return []
-    names = [name for name in source.columns if source[name].type().is_string()]
+    names = [name for name in _distinct_names(tables) if source[name].type().is_string()]
     codes = {name: source[name].strip().upper().isin(sorted(CURRENCY_CODES)) for name in names}
     facts: dict[str, ibis.Value] = {}
     for i, name in enumerate(names):
@@ -93,6 +93,14 @@ def _currencies(config: Config, tables: Tables, engine: Engine) -> list[str]:
                 f'are: if these are theirs, set [events] currency = "{name}", and rates to convert them'
             ]
     return []
+
+
+def _distinct_names(tables: Tables) -> list[str]:
+    """The columns of the source that every engine can tell by name: Spark calls `note` and `Note` one name."""
+    spellings: dict[str, set[str]] = {}
+    for name in (name for files in tables.files for file in files.files for name in file.columns):
+        spellings.setdefault(name.casefold(), set()).add(name)
+    return [name for name in tables.source.columns if len(spellings.get(name.casefold(), ())) < 2]
 
 
 def _reused_orders(tables: Tables, engine: Engine) -> list[str]:
@@ -120,7 +128,7 @@ def _overlaps(config: Config, tables: Tables, engine: Engine) -> list[str]:
         return []
     if FILE not in source.columns:
         return []
-    columns = [name for name in source.columns if name != FILE]
+    columns = [name for name in _distinct_names(tables) if name in source.columns]
     groups = source.group_by(columns).aggregate(first=source[FILE].min(), last=source[FILE].max())
     shared = groups.filter(groups["first"] != groups["last"])
     pairs = shared.group_by("first", "last").aggregate(rows=shared.count())

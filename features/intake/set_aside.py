@@ -77,7 +77,7 @@ def malformed_lines(section: TableSection, engine: Engine, place: str = "events"
 def without_empty_rows(
     source: ibis.Table, section: TableSection, engine: Engine
 ) -> tuple[ibis.Table, tuple[SetAsideRows, ...]]:
-    """Rows without those in which every column is null or blank, which spreadsheets leave behind.
+    """Rows without those in which every column that the section names is null or blank, as spreadsheets leave behind.
 
     Args:
         source: The rows of a section.
@@ -90,7 +90,8 @@ def without_empty_rows(
     ignored = sum(files.empty_rows for files in engine.files_read)  # by the reader of CSV files
     empty, rows = ibis.literal(False), 0
     if section.customer in source.columns:
-        empty = ibis.and_(*(blank_to_null(source[name]).isnull() for name in (section.customer, *source.columns)))
+        named = [name for name in section.columns_by_role().values() if name in source.columns]
+        empty = ibis.and_(*(blank_to_null(source[name]).isnull() for name in (section.customer, *named)))
         without_customer = engine.count_rows(source.filter(blank_to_null(source[section.customer]).isnull()))
         rows = engine.count_rows(source.filter(empty)) if without_customer else 0
     aside = (SetAsideRows(EMPTY, rows + ignored, ()),) if rows + ignored else ()

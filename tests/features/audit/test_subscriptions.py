@@ -156,7 +156,10 @@ EVENTS = {"source": "log.csv", "customer": "who", "time": "at"}
             {"subscriptions": without(TERMS, "end", "reason", "cancelled")},
             "needs [subscriptions]: set its end to the column",
         ),
-        ({"subscriptions": without(TERMS, "reason")}, "regulars.toml: subscriptions: cancelled lists values of reason"),
+        (
+            {"subscriptions": without(TERMS, "reason")},
+            "regulars.toml: [subscriptions]: cancelled lists values of reason",
+        ),
         ({"subscriptions": without(TERMS, "cancelled")}, "list the values of 'why' that count as churn"),
         ({"subscriptions": without(TERMS, "end")}, "reason is set, but end is not"),
         ({"subscriptions": TERMS | {"price_every": "30d"}}, "price_every is set, but price is not"),
