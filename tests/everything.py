@@ -31,27 +31,29 @@ STEPS = {
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "SCIPY_ARRAY_API": "1"}
 
 
-def steps(fast: bool, record: bool = False) -> dict[str, list[str]]:
+def steps(fast: bool, record: bool = False, long: bool = False) -> dict[str, list[str]]:
     """The commands by name, in their order.
 
     Args:
         fast: Whether pytest leaves out what is marked slow.
         record: Whether pytest adds slow tests to `tests/slow_tests.txt`.
+        long: Whether pytest also runs what is marked long, which CI leaves out.
 
     Returns:
         The arguments of each command, after `python -m`.
     """
-    options = [*(["-m", "not slow"] if fast else []), *(["--record-slow"] if record else [])]
+    left_out = [*([] if long else ["not long"]), *(["not slow"] if fast else [])]
+    options = [*(["-m", " and ".join(left_out)] if left_out else []), *(["--record-slow"] if record else [])]
     return STEPS | {"pytest": [*STEPS["pytest"], *options]}
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs each step under a heading; returns the first exit code that is not 0."""
-    if unknown := set(arguments) - {"--fast", "--record"}:
+    if unknown := set(arguments) - {"--fast", "--record", "--long"}:
         found = " ".join(sorted(unknown))
-        print(f"usage: python tests/everything.py [--fast] [--record]; found {found}", file=sys.stderr)
+        print(f"usage: python tests/everything.py [--fast] [--long] [--record]; found {found}", file=sys.stderr)
         return 2
-    for name, command in steps("--fast" in arguments, "--record" in arguments).items():
+    for name, command in steps(*(option in arguments for option in ("--fast", "--record", "--long"))).items():
         print(f"\n== {name} ==", flush=True)
         start = time.perf_counter()
         code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=ENVIRONMENT, check=False).returncode

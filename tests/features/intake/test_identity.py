@@ -279,7 +279,7 @@ def test_a_table_of_joins_that_cannot_be_read_is_refused(tmp_path: Path) -> None
         open_log(small(tmp_path, bad, **joined(joined_at="at"))).tables  # noqa: B018
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.xdist_group("spark")
 def test_both_engines_join_alike(tmp_path: Path, spark: object) -> None:
     tables = shop(7)
