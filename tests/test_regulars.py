@@ -325,12 +325,12 @@ def test_a_cutoff_before_the_first_event_or_after_the_last(run: Run, shop: Confi
 
 
 def test_dates_in_the_future_are_a_breach_that_names_the_cure(run: Run, tmp_path: Path) -> None:
-    _shop(tmp_path, [*_orders(), {**_orders()[0], "time": datetime(2203, 1, 5)}])
-    _refused(run("check"), 1, "BREACH", "2203-01-05", "until")
-    _refused(run("train"), 3, "2203-01-05", 'until = "2023-07-20"')
+    _shop(tmp_path, [*_orders(), {**_orders()[0], "time": datetime(2103, 1, 5)}])
+    _refused(run("check"), 1, "BREACH", "2103-01-05", "until")
+    _refused(run("train"), 3, "2103-01-05", 'until = "2023-07-20"')
     _shop(
         tmp_path,
-        [*_orders(), {**_orders()[0], "time": datetime(2203, 1, 5)}],
+        [*_orders(), {**_orders()[0], "time": datetime(2103, 1, 5)}],
         _with(MONEY, "[task]", 'until = "2023-07-20"\n[task]'),
     )
     assert run("check").exit_code == 0
@@ -359,7 +359,7 @@ def _amounts(values: Sequence[Any]) -> pa.Table:
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        (["£12.50", "£9.99"], "written like '£"),
+        (["a dozen", "ten"], "written like 'a"),
         ([1.0, float("inf")], "no usable amount"),
         ([1.0, None], "no usable amount"),
     ],
@@ -398,10 +398,8 @@ def test_customer_ids_of_any_make(run: Run, tmp_path: Path, make: Callable[[int]
 
 def test_a_build_that_fails_leaves_nothing(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path, customers=30)
-    _refused(run("build", "--cutoff", "2023-05-01", "--out", "log.parquet/x.parquet"), 2, "cannot be written")
-    left = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*") if "snapshots" not in str(path)}
-    assert left == {"log.parquet", "output", "regulars.toml"}  # and in the output what the next build reuses
-    assert [path.name for path in (tmp_path / "output").iterdir()] == ["snapshots"]
+    _refused(run("build", "--cutoff", "2023-05-01", "--out", "log.parquet/x.parquet"), 2, "reads from", "give another")
+    assert {path.name for path in tmp_path.iterdir()} == {"log.parquet", "regulars.toml"}
 
 
 def test_a_plan_is_printed_and_written(run: Run, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "layout": ["OutputFolder", "PLAN_MANIFEST", "UPLIFT_MANIFEST", "cutoff_name", "plan_name"],
+        "layout": ["OutputFolder", "PLAN_MANIFEST", "UPLIFT_MANIFEST", "cutoff_name", "cutoff_of", "plan_name"],
         "manifests": [
             "Manifest",
             "Measurement",

@@ -184,6 +184,9 @@ def named_model_errors(label: str, folder: Path, advice: str = OTHER_MODELS) -> 
         folder: Where its files were fetched to; left out of the message.
         advice: What to do.
 
+    Yields:
+        Nothing; errors of the block are named.
+
     Raises:
         DataError: A file is missing, cannot be read, or differs from what was written.
     """
