@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,8 @@ def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
 
 
 def _audit(config: Config, tr: Language) -> OptionalInput:
-    path, keys = config.output / "audit.json", [field.name for field in fields(Audit)]
+    path = config.output / "audit.json"
+    keys = [field.name for field in fields(Audit) if field.default is MISSING]
     return _part(
         path,
         lambda: _json(path, keys),
