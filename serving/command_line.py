@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from features.errors import printable
 from serving.early_checks import refuse_early
 from serving.interruption import close_progress_bars, interruption_message, is_interruption, stop_on_signals
 from serving.terminal import printable_output
@@ -102,7 +103,7 @@ class CommandGroup(click.Group):
         elif problem is not None:
             close_progress_bars()
             message, code = message_and_code(problem, running_command(self.running))
-            click.echo(f"regulars: {message}", err=True)
+            click.echo(f"regulars: {printable(message)}", err=True)
         return code if isinstance(code, int) else 0
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -190,7 +190,7 @@ def test_a_write_that_the_system_cuts_off_is_one_message(config: Config, trained
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, previous)
-    assert "File too large" in str(refused.value)
+    assert "larger than this system allows" in str(refused.value)
     assert score_tables.read_scores(config, trained.newest).table().equals(complete.table())
 
 
