@@ -15,11 +15,12 @@ import ibis
 from features.audit.exclusion_lists import exclusion_findings
 from features.audit.identity import identity_facts, identity_notes
 from features.config.load import Config
-from features.engines.base import Engine, quote_name
+from features.engines.base import Engine
 from features.errors import sample
 from features.intake.customer_ids import stored_spellings
 from features.intake.identifiers import SCIENTIFIC
 from features.intake.tables import Tables
+from features.sql_text import quote_name, quote_text
 
 # What programs and people write where a customer is unknown, in lower case, without brackets around it.
 PLACEHOLDERS = frozenset(
@@ -194,7 +195,7 @@ def _filter_example(items: Iterable[Facts], config: Config) -> str:
     """An example of a query that leaves ids out; none if ids are hashed, or if there is a query already."""
     if config.privacy.hash_ids or config.events.query:
         return " in [events] query"
-    texts = ", ".join("'" + item["customer"].replace("'", "''") + "'" for item in items)
+    texts = ", ".join(quote_text(item["customer"]) for item in items)
     sql = f"SELECT * FROM source WHERE {quote_name(config.events.customer)} NOT IN ({texts})"  # noqa: S608 (quoted)
     return f": [events] query = {json.dumps(sql, ensure_ascii=False)}"
 

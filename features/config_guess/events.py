@@ -10,9 +10,10 @@ import ibis
 from features.config_guess.column_profile import MIN_FIT, ColumnProfile
 from features.config_guess.column_words import has_id_part, has_word, match_rank, name_words, names_an_id_of
 from features.config_guess.ids import FEWEST_ORDERS, Choice, choose_customer, choose_order, count_ids, id_columns
-from features.config_guess.wording import N_, SectionDraft, identifier, quoted, quoted_names
+from features.config_guess.wording import N_, SectionDraft, quoted, quoted_names
 from features.engines.base import Engine
 from features.slugs import feature_slug
+from features.sql_text import quote_name
 
 MOST_KINDS, LONGEST_CODE = 5, 3
 PRODUCT_NAMES = ("revenue", "line_amount", "line_revenue", "amount_of_line")
@@ -216,8 +217,8 @@ def _add_product(
     """Adds the amount as units times unit price, by a query."""
     tr, existing = draft.tr, {c.name.lower() for c in columns}
     name = next(name for name in PRODUCT_NAMES if name not in existing)
-    product = f"{identifier(units.name)} * {identifier(price.name)}"
-    query = f"SELECT *, {product} AS {identifier(name)} FROM source"  # noqa: S608 (quoted)
+    product = f"{quote_name(units.name)} * {quote_name(price.name)}"
+    query = f"SELECT *, {product} AS {quote_name(name)} FROM source"  # noqa: S608 (quoted)
     draft.add("query", query, tr("units times unit price, since no column holds the amount"))
     draft.add("amount", name, tr("from the query; negative is a refund"))
 

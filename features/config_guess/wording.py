@@ -102,8 +102,3 @@ def quoted(text: str) -> str:
 def quoted_names(columns: Sequence[ColumnProfile]) -> str:
     """Names of columns as TOML strings."""
     return ", ".join(quoted(column.name) for column in columns)
-
-
-def identifier(name: str) -> str:
-    """A quoted SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'

@@ -22,6 +22,7 @@ from features.engines.window_spec import WindowSpec
 from features.errors import UsageError
 from features.sources.files import FilesRead, missing_column_notes, require_columns_of_files
 from features.sources.source import Source, require_personal
+from features.sql_text import quote_name
 
 CONVERSION_ERRORS = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
 QUOTED_VALUE = r"""'[^']*'|"[^"]*\""""
@@ -283,16 +284,6 @@ def builtin_text_function(name: str) -> Callable[[ibis.Value], ibis.Value]:
         """Call the engine's built-in function."""
 
     return cast(Callable[[ibis.Value], ibis.Value], function)
-
-
-def quote_text(text: str) -> str:
-    """Write a text as a value of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quote_name(text: str, quote: str = '"') -> str:
-    """Quote a name for SQL."""
-    return quote + text.replace(quote, quote * 2) + quote
 
 
 def error_summary(problem: Exception) -> str:

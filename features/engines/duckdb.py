@@ -26,8 +26,6 @@ from features.engines.base import (
     error_summary,
     points_as_decimals,
     query_at_fault,
-    quote_name,
-    quote_text,
     read_source_files,
     scratch_folder,
 )
@@ -44,6 +42,7 @@ from features.sources.duckdb_query import QueriedTable, align_types, parse_query
 from features.sources.files import FilesRead, file_format, find_files, note_files_not_read
 from features.sources.parquet_files import ParquetFiles, parquet_sql, read_footers
 from features.sources.source import Source
+from features.sql_text import quote_name, quote_text
 
 # No statement, so no query of a user, opens a network, installs anything, or reads a variable of this process.
 CLOSED = dict.fromkeys(

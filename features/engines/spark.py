@@ -27,7 +27,6 @@ from features.engines.base import (
     claim_name,
     error_summary,
     query_at_fault,
-    quote_name,
     read_source_files,
     scratch_folder,
 )
@@ -53,6 +52,7 @@ from features.private_folders import ScratchFolder
 from features.sources.files import FilesRead, note_files_not_read
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source
+from features.sql_text import quote_name
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with

@@ -9,7 +9,6 @@ from functools import partial, reduce
 import ibis.expr.datatypes as dt
 import pyarrow as pa
 
-from features.engines.base import quote_name
 from features.engines.spark_files import escaped_path
 from features.sources.parquet_files import (
     FIRST_INEXACT_INTEGER,
@@ -18,6 +17,7 @@ from features.sources.parquet_files import (
     fields_to_cast,
     fields_to_drop,
 )
+from features.sql_text import quote_name
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with

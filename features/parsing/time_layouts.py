@@ -102,7 +102,7 @@ def decide_time_layout(
         only_dates: Whether numbers of digits and years of two digits are no times, as in attributes of customers.
 
     Returns:
-        The layout; its kind is '' if none is known.
+        The layout; its kind is '' if no layout fits.
     """
     kind = column.type()
     if kind.is_date() or kind.is_timestamp():

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from features.sources.csv_groups import CsvGroup, quote_column
+from features.sources.csv_groups import CsvGroup
 from features.sources.csv_layout import sample_rows
 from features.sources.csv_types import (
     FLOAT,
@@ -23,6 +23,7 @@ from features.sources.csv_types import (
     guess_type,
 )
 from features.sources.text_files import count_blank_lines
+from features.sql_text import quote_name
 
 SAMPLED_ROWS = 200  # of a file, from which the types of columns are guessed; all rows confirm them
 FILE, REJECTS = "regulars file", "regulars_rejects"
@@ -78,8 +79,8 @@ def count_files(
     """
     tested = {c: guesses[c.casefold()] for c in group.layout.columns if guesses[c.casefold()] != TEXT}
     unnamed = [c for c in group.layout.columns if c in group.layout.unnamed]
-    tests = [f"count_if({exceptions_test(quote_column(c), kind, c.casefold() in ids)})" for c, kind in tested.items()]
-    filled = [f"count({quote_column(c)})" for c in unnamed]
+    tests = [f"count_if({exceptions_test(quote_name(c), kind, c.casefold() in ids)})" for c, kind in tested.items()]
+    filled = [f"count({quote_name(c)})" for c in unnamed]
     facts = ["count(*)", f"count_if({group.is_empty_row()})", *tests, *filled]
     by_path = _facts_by_file(group, facts, connection)
     rejected = _take_rejects(connection)
@@ -98,7 +99,7 @@ def _facts_by_file(
 ) -> dict[str, list[Any]]:
     """SQL aggregates over the rows of each file, by path; a file without rows is not there."""
     scan = group.scan(REJECTS, file_column=FILE)
-    sql = f"SELECT {quote_column(FILE)}, {', '.join(facts)} FROM {scan} GROUP BY 1"  # noqa: S608 (quoted)
+    sql = f"SELECT {quote_name(FILE)}, {', '.join(facts)} FROM {scan} GROUP BY 1"  # noqa: S608 (quoted)
     return {path: [number or 0 for number in numbers] for path, *numbers in connection.execute(sql).fetchall()}
 
 
@@ -133,7 +134,7 @@ def _with_lost_lines(
             remaining[file] = lines
     if not remaining:
         return counts
-    breaks = [_line_breaks(quote_column(column)) for column in group.layout.columns]
+    breaks = [_line_breaks(quote_name(column)) for column in group.layout.columns]
     inside = _facts_by_file(replace(group, files=tuple(remaining)), [f"sum({' + '.join(breaks)})"], connection)
     _take_rejects(connection)
     for file, lines in remaining.items():
@@ -175,7 +176,7 @@ def confirm_types(
     totals: dict[str, Counter[str]] = {column: Counter() for column in doubtful}
     for group in groups:
         columns = [c for c in group.layout.columns if c.casefold() in doubtful]
-        facts = [(c.casefold(), *fact) for c in columns for fact in detailed_counts(quote_column(c)).items()]
+        facts = [(c.casefold(), *fact) for c in columns for fact in detailed_counts(quote_name(c)).items()]
         by_file = _facts_by_file(group, [sql for *_, sql in facts], connection) if facts else {}
         for numbers in by_file.values():
             for (column, name, _), number in zip(facts, numbers, strict=True):
@@ -203,7 +204,7 @@ def columns_of_thousands(
     thousands, others = Counter[str](), Counter[str]()
     for group in groups:
         columns = [c for c in group.layout.columns if c.casefold() in likely]
-        facts = [fact for c in columns for fact in counts_of_points(quote_column(c))]
+        facts = [fact for c in columns for fact in counts_of_points(quote_name(c))]
         by_file = _facts_by_file(group, facts, connection) if facts else {}
         for numbers in by_file.values():
             for i, column in enumerate(map(str.casefold, columns)):

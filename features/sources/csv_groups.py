@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from features.sources.csv_layout import CsvLayout, read_layout, total_rows
 from features.sources.files import escape_glob
 from features.sources.text_files import TextFile
+from features.sql_text import quote_name, quote_text
 
 REMEMBERED_LAYOUTS = 20
 KEPT_TEXTS = 20  # of a group, from whose first lines the types of columns are guessed
@@ -74,7 +75,7 @@ class CsvGroup:
             return ""
         alike = (
             " AND ".join(
-                f"coalesce({quote_column(column)}, '') = {quote_text(cell)}"
+                f"coalesce({quote_name(column)}, '') = {quote_text(cell)}"
                 for column, cell in zip(self.layout.columns, row, strict=True)
             )
             for row in sorted(rows)
@@ -83,7 +84,7 @@ class CsvGroup:
 
     def is_empty_row(self) -> str:
         """Return SQL that is true for a row without any value; most rows are known by their first column."""
-        columns = [quote_column(column) for column in self.layout.columns]
+        columns = [quote_name(column) for column in self.layout.columns]
         values = ", ".join(f"nullif(trim({column}), '')" for column in columns)
         first = columns[0]
         return f"CASE WHEN {first} IS NULL OR {first} < '!' THEN coalesce({values}) IS NULL ELSE false END"
@@ -112,13 +113,3 @@ def group_files(texts: Iterable[TextFile], keys: tuple[str, ...], expected: Coll
         known_text = text if len(files) < KEPT_TEXTS else replace(text, head="")  # there may be thousands of them
         files.append(CsvFile(replace(known_text, tail=""), layout, totals))
     return [CsvGroup(tuple(files), keys) for files in groups.values()]
-
-
-def quote_text(text: str) -> str:
-    """Quote a text for SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def quote_column(name: str) -> str:
-    """Quote the name of a column for SQL."""
-    return '"' + name.replace('"', '""') + '"'

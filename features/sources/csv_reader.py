@@ -10,7 +10,7 @@ import duckdb
 
 from features.errors import DataError
 from features.sources.csv_counts import CsvCounts, columns_of_thousands, confirm_types, count_files, guess_types
-from features.sources.csv_groups import CsvGroup, group_files, quote_column, quote_text
+from features.sources.csv_groups import CsvGroup, group_files
 from features.sources.csv_types import TEXT, as_type
 from features.sources.files import (
     FileRead,
@@ -22,6 +22,7 @@ from features.sources.files import (
     partition_keys,
 )
 from features.sources.text_files import TextFile, read_text_file
+from features.sql_text import quote_name, quote_text
 from features.system_errors import explain_system_error
 
 IGNORED = "regulars_ignored"  # where scans of files with malformed lines record one of them; to be dropped after each
@@ -150,11 +151,11 @@ def _select(
     """
     ignored = {*_empty_columns(group, counts), *(c for c in group.layout.columns if c in group.keys)}
     columns = [
-        f"{as_type(quote_column(c), types[c.casefold()])} AS {quote_column(spelling[c.casefold()])}"
+        f"{as_type(quote_name(c), types[c.casefold()])} AS {quote_name(spelling[c.casefold()])}"
         for c in group.layout.columns
         if c not in ignored
     ]
-    columns += map(quote_column, group.keys)
+    columns += map(quote_name, group.keys)
     if file_column:
         columns.append(_original_file(group, file_column))
     is_malformed = any(counts[file.text.name].malformed for file in group.files)
@@ -166,7 +167,7 @@ def _select(
 
 def _original_file(group: CsvGroup, column: str) -> str:
     """SQL of the column with the file of each row; a copy stands for the file that it was made from."""
-    name = quote_column(column)
+    name = quote_name(column)
     copies = [file.text for file in group.files if file.text.path != file.text.origin]
     cases = " ".join(f"WHEN {quote_text(str(text.path))} THEN {quote_text(str(text.origin))}" for text in copies)
     return f"CASE {name} {cases} ELSE {name} END AS {name}" if copies else name

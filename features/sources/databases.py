@@ -22,6 +22,7 @@ from features.errors import DataError, UsageError
 from features.sources import postgres
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source, require_columns, require_personal, require_table
+from features.sql_text import quote_name, quote_text
 from features.system_errors import explain_system_error
 
 ATTACHED_NAME = "regulars_source"
@@ -162,8 +163,8 @@ class _DuckDBSession:
             "SELECT schema_name, view_name FROM duckdb_views() WHERE database_name = $1 AND NOT internal",
             [ATTACHED_NAME],
         ).fetchall()
-        return {f"{schema}.{table}": f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table in names} | {
-            table: f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table in names if schema == "main"
+        return {f"{schema}.{table}": f"{quote_name(schema)}.{quote_name(table)}" for schema, table in names} | {
+            table: f"{quote_name(schema)}.{quote_name(table)}" for schema, table in names if schema == "main"
         }
 
     def columns(self, rows: str) -> dict[str, Any]:
@@ -172,7 +173,7 @@ class _DuckDBSession:
 
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
         chosen = ", ".join(
-            f"CAST({_quote_name(c)} AS VARCHAR) AS {_quote_name(c)}" if DUCKDB_AS_TEXT.match(kind) else _quote_name(c)
+            f"CAST({quote_name(c)} AS VARCHAR) AS {quote_name(c)}" if DUCKDB_AS_TEXT.match(kind) else quote_name(c)
             for c, kind in columns.items()
         )
         result = self._cursor.execute(f"SELECT {chosen} FROM {rows}").fetch_record_batch(BATCH_ROWS)  # noqa: S608 (quoted)
@@ -183,7 +184,7 @@ class _DuckDBSession:
 @contextmanager
 def _open_duckdb(path: Path, connection: duckdb.DuckDBPyConnection) -> Iterator[_DuckDBSession]:
     with connection.cursor() as cursor:
-        cursor.execute(f"ATTACH {_quote_text(str(path))} AS {ATTACHED_NAME} (READ_ONLY)")
+        cursor.execute(f"ATTACH {quote_text(str(path))} AS {ATTACHED_NAME} (READ_ONLY)")
         try:
             cursor.execute(f"USE {ATTACHED_NAME}")
             cursor.execute("SET TimeZone = 'UTC'")
@@ -201,7 +202,7 @@ class _SQLiteSession:
 
     def tables(self) -> dict[str, str]:
         self._cursor.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-        return {name: _quote_name(name) for (name,) in self._cursor.fetchall() if not name.startswith("sqlite_")}
+        return {name: quote_name(name) for (name,) in self._cursor.fetchall() if not name.startswith("sqlite_")}
 
     def columns(self, rows: str) -> dict[str, Any]:
         self._cursor.execute(f"SELECT * FROM {rows} LIMIT 0")  # noqa: S608 (quoted)
@@ -210,8 +211,8 @@ class _SQLiteSession:
     def batches(self, rows: str, columns: Mapping[str, Any], ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Read rows with each column cast to the type of its values; an extra first row tells the driver the types."""
         kinds = self._kinds(rows, list(columns))
-        first = ", ".join(f"{SQLITE_TYPES[kind][0]} AS {_quote_name(c)}" for c, kind in kinds.items())
-        cast = ", ".join(f"CAST({_quote_name(c)} AS {SQLITE_TYPES[kind][1]})" for c, kind in kinds.items())
+        first = ", ".join(f"{SQLITE_TYPES[kind][0]} AS {quote_name(c)}" for c, kind in kinds.items())
+        cast = ", ".join(f"CAST({quote_name(c)} AS {SQLITE_TYPES[kind][1]})" for c, kind in kinds.items())
         self._cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
         self._cursor.execute(f"SELECT {first} UNION ALL SELECT {cast} FROM {rows}")  # noqa: S608 (quoted)
         for place, batch in enumerate(self._cursor.fetch_record_batch()):
@@ -220,7 +221,7 @@ class _SQLiteSession:
     def _kinds(self, rows: str, columns: list[str]) -> dict[str, str]:
         """Return the type of each column's values: integer, real (possibly with integers) or text."""
         kinds = ("integer", "real", "text", "blob")
-        counts = ", ".join(f"sum(typeof({_quote_name(c)}) = '{kind}')" for c in columns for kind in kinds)
+        counts = ", ".join(f"sum(typeof({quote_name(c)}) = '{kind}')" for c in columns for kind in kinds)
         self._cursor.execute(f"SELECT {counts} FROM {rows}")  # noqa: S608 (quoted)
         totals = [n or 0 for n in self._cursor.fetchall()[0]]
         counts_by_type = [dict(zip(kinds, totals[i * 4 : i * 4 + 4], strict=True)) for i in range(len(columns))]
@@ -261,11 +262,3 @@ def _explain_sqlite_error(text: str, code: str) -> tuple[str, bool]:
 
 def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=schema)
-
-
-def _quote_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _quote_name(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'

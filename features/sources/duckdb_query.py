@@ -21,6 +21,7 @@ import ibis
 from features.errors import UsageError
 from features.sources.files import data_format
 from features.sources.query import QUERY_RULE, require_one_select, without_semicolon
+from features.sql_text import quote_text
 
 READERS = ("read_csv", "read_csv_auto", "read_parquet", "parquet_scan")
 OTHER_READERS = (
@@ -153,7 +154,7 @@ def _tables(nodes: Sequence[Node], text: bytes, section: str, folder: Path) -> I
                 alias = "" if node["alias"] else Path(path).name.split(".")[0]
                 local = _absolute(path, section, folder)
                 own = path if data_format(path) else ""
-                yield QueriedTable(start, literal.end(), alias, own, f"read_json({_literal(local)})")
+                yield QueriedTable(start, literal.end(), alias, own, f"read_json({quote_text(local)})")
         elif _is(node, "TABLE_FUNCTION") and node["function"]["function_name"].lower() in (*READERS, *OTHER_READERS):
             yield _called(node, text, section, folder)
 
@@ -174,7 +175,7 @@ def _called(node: Node, text: bytes, section: str, folder: Path) -> QueriedTable
     for location, path in sorted(paths.items()):
         literal = LITERAL.match(text, location)
         if literal:
-            call += text[place:location] + _literal(_absolute(path, section, folder)).encode()
+            call += text[place:location] + quote_text(_absolute(path, section, folder)).encode()
             place = literal.end()
     return QueriedTable(start, end, alias, "", (call + text[place:end]).decode())
 
@@ -197,10 +198,6 @@ def _absolute(path: str, section: str, folder: Path) -> str:
     """A path on this machine that does not depend on where the command was started."""
     local = _local(path, section)
     return local if URL.match(local) else str((folder / Path(local).expanduser()).absolute())
-
-
-def _literal(path: str) -> str:
-    return "'" + path.replace("'", "''") + "'"
 
 
 def _local(path: str, section: str) -> str:

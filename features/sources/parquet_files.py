@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from features.errors import DataError, EmptyError
 from features.sources.files import FileRead, FilesRead, display_name, distinct_files, escape_glob, partition_keys
+from features.sql_text import quote_name, quote_text
 
 ADVICE = "write or copy it again"
 FIRST_INEXACT_INTEGER = 2**53  # as a float
@@ -181,12 +182,12 @@ def parquet_sql(files: ParquetFiles, file_column: str = "") -> str:
     Returns:
         The SQL.
     """
-    filename = f", filename={_quote_text(file_column)}" if file_column else ""
+    filename = f", filename={quote_text(file_column)}" if file_column else ""
     parts = []
     for schema, group in by_schema(files):
-        paths = ", ".join(_quote_text(escape_glob(path)) for path in group)
+        paths = ", ".join(quote_text(escape_glob(path)) for path in group)
         casts = [_cast(field, target) for field, target in fields_to_cast(schema, files)]
-        empty = [_quote_name(field.name) for field in fields_to_drop(schema, files)]
+        empty = [quote_name(field.name) for field in fields_to_drop(schema, files)]
         replaced = f" EXCLUDE ({', '.join(empty)})" if empty else ""
         replaced += f" REPLACE ({', '.join(casts)})" if casts else ""
         parts.append(f"SELECT *{replaced} FROM read_parquet([{paths}], union_by_name=true{filename})")  # noqa: S608 (quoted)
@@ -195,7 +196,7 @@ def parquet_sql(files: ParquetFiles, file_column: str = "") -> str:
 
 def _cast(field: pa.Field, target: pa.DataType) -> str:
     """SQL that casts a column; whole numbers become text without a decimal point."""
-    column = _quote_name(field.name)
+    column = quote_name(field.name)
     cast = f"CAST({column} AS {DUCKDB_TYPES[target]})"
     if pa.types.is_string(target) and _kind(field.type) == "number":
         whole = f"{column} = floor({column}) AND abs({column}) < {FIRST_INEXACT_INTEGER}"
@@ -208,16 +209,8 @@ def damaged_file(files: ParquetFiles, connection: duckdb.DuckDBPyConnection) -> 
     for path, file in zip(files.paths, files.read.files, strict=True):
         try:
             connection.execute(
-                f"SELECT max(hash(t)) FROM read_parquet({_quote_text(escape_glob(path))}) AS t"  # noqa: S608 (quoted)
+                f"SELECT max(hash(t)) FROM read_parquet({quote_text(escape_glob(path))}) AS t"  # noqa: S608 (quoted)
             ).fetchall()
         except duckdb.Error:
             return file.name
     return ""
-
-
-def _quote_name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _quote_text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

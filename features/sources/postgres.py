@@ -12,6 +12,8 @@ from urllib.parse import quote, urlencode
 import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 
+from features.sql_text import quote_name
+
 Cursor = dbapi.Cursor
 CONNECT_TIMEOUT = 10  # seconds to connect
 PLAIN_TYPES = {"bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar"}
@@ -51,8 +53,8 @@ class PostgresSession:
             "AND has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'SELECT')"
         )
         names = self._cursor.fetchall()
-        return {f"{schema}.{table}": f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table, _ in names} | {
-            table: f"{_quote_name(schema)}.{_quote_name(table)}" for schema, table, visible in names if visible
+        return {f"{schema}.{table}": f"{quote_name(schema)}.{quote_name(table)}" for schema, table, _ in names} | {
+            table: f"{quote_name(schema)}.{quote_name(table)}" for schema, table, visible in names if visible
         }
 
     def columns(self, rows: str) -> dict[str, pa.Field]:
@@ -72,7 +74,7 @@ class PostgresSession:
             Batches of one schema; the first is empty.
         """
         chosen = ", ".join(
-            f"{_select_expression(field, name in ids)} AS {_quote_name(name)}" for name, field in columns.items()
+            f"{_select_expression(field, name in ids)} AS {quote_name(name)}" for name, field in columns.items()
         )
         decimals = {name: kind for name, field in columns.items() if (kind := _decimal_type(field))}
         self._cursor.execute(f"SELECT {chosen} FROM {rows}")  # noqa: S608 (quoted)
@@ -154,7 +156,7 @@ def _url_with_options(url: str, password: str) -> str:
 
 def _select_expression(field: pa.Field, is_id: bool) -> str:
     """Return the SQL that reads a column as a type of Arrow and DuckDB; unusual types become text."""
-    kind, column = _type_name(field), _quote_name(field.name)
+    kind, column = _type_name(field), quote_name(field.name)
     if kind in PLAIN_TYPES:
         return column
     if kind in TIME_TYPES:
@@ -185,7 +187,3 @@ def _with_decimals(batch: pa.RecordBatch, decimals: Mapping[str, pa.DataType]) -
 
 def _type_name(field: pa.Field) -> str:
     return (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
-
-
-def _quote_name(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
+from features.sql_text import quote_name
+
 
 class SupportsRead(Protocol):
     """An opened file whose bytes can be read."""
@@ -90,8 +92,7 @@ def _database_texts(file: Path) -> Iterator[str]:
     with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
-            quoted = table.replace('"', '""')
-            for row in database.execute(f'SELECT * FROM "{quoted}"'):  # noqa: S608 (quoted)
+            for row in database.execute(f"SELECT * FROM {quote_name(table)}"):  # noqa: S608 (quoted)
                 for value in row:
                     if isinstance(value, str | bytes):
                         yield value if isinstance(value, str) else as_text(value)

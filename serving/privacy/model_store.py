@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from features.sql_text import quote_name
 from serving.privacy.file_contents import UnreadableFileError
 from serving.privacy.mentions import names_customer, text_without_customer
 
@@ -51,17 +52,13 @@ def erase_mentions(database: Path, names: frozenset[str]) -> int:
 
 def _mentions(connection: sqlite3.Connection, names: frozenset[str]) -> Iterator[Value]:
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    for table in map(_quoted, tables):
-        columns = [_quoted(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")]
+    for table in map(quote_name, tables):
+        columns = [quote_name(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")]
         for column in columns:
             values = f"SELECT rowid, {column} FROM {table} WHERE typeof({column}) = 'text'"  # noqa: S608 (quoted)
             for row, text in connection.execute(values):
                 if names_customer(text, names):
                     yield table, column, row, text
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 @contextmanager

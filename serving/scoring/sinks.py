@@ -18,12 +18,12 @@ from adbc_driver_manager.dbapi import Error as DriverError
 
 from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
-from features.engines.base import quote_name
 from features.errors import DataError, UsageError
 from features.json_files import file_digest, has_digest, read_object
 from features.outputs.manifests import manifest_text
 from features.sources import postgres
 from features.sources.source import Source
+from features.sql_text import quote_name, quote_text
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.spreadsheet_text import escape_formulas
 
@@ -135,14 +135,14 @@ def delete_customer_rows(config: Config, names: Collection[str], really: bool) -
     name = ".".join(quote_name(part) for part in target.table.split(".", 1))
     rows = 0
     with _explain_database_errors(target), postgres.write_transaction(target.source, target.password()) as cursor:
-        cursor.execute(f"SELECT to_regclass({_quoted_text(name)}) IS NULL")
+        cursor.execute(f"SELECT to_regclass({quote_text(name)}) IS NULL")
         if cursor.fetchone() == (True,):
             return 0
         for customer_id in names:
-            cursor.execute(f"SELECT count(*) FROM {name} WHERE customer_id = {_quoted_text(customer_id)}")  # noqa: S608 (quoted)
+            cursor.execute(f"SELECT count(*) FROM {name} WHERE customer_id = {quote_text(customer_id)}")  # noqa: S608 (quoted)
             rows += int((cursor.fetchone() or (0,))[0])
             if really:
-                cursor.execute(f"DELETE FROM {name} WHERE customer_id = {_quoted_text(customer_id)}")  # noqa: S608 (quoted)
+                cursor.execute(f"DELETE FROM {name} WHERE customer_id = {quote_text(customer_id)}")  # noqa: S608 (quoted)
     return rows
 
 
@@ -199,7 +199,7 @@ def _is_list(field: pa.Field) -> bool:
 def _create_table(cursor: postgres.Cursor, name: str, schema: pa.Schema) -> None:
     """Create the table if it is missing; a lock keeps two runs from doing so at once."""
     cursor.execute("SELECT pg_advisory_xact_lock(hashtext('regulars scores'))")
-    cursor.execute(f"SELECT to_regclass({_quoted_text(name)}) IS NULL")
+    cursor.execute(f"SELECT to_regclass({quote_text(name)}) IS NULL")
     if cursor.fetchone() == (True,):
         columns = ", ".join(_column_definition(field) for field in schema)
         cursor.execute(f"CREATE TABLE {name} ({columns}, run text, PRIMARY KEY (cutoff, customer_id))")
@@ -212,7 +212,7 @@ def _column_definition(field: pa.Field) -> str:
 def _refuse_missing(cursor: postgres.Cursor, target: Source, name: str, schema: pa.Schema) -> None:
     """Refuse a table that lacks columns, and name the statement that adds them."""
     cursor.execute(
-        f"SELECT attname::text FROM pg_attribute WHERE attrelid = {_quoted_text(name)}::regclass AND attnum > 0 "  # noqa: S608
+        f"SELECT attname::text FROM pg_attribute WHERE attrelid = {quote_text(name)}::regclass AND attnum > 0 "  # noqa: S608
         "AND NOT attisdropped"
     )
     present = {column for (column,) in cursor.fetchall()}
@@ -236,7 +236,3 @@ def _explain_database_errors(target: Source) -> Iterator[None]:
             f"{target.display_name}: the scores cannot be written to table {target.table}: {reason}. The table has "
             "not changed, and the Parquet parts are complete: the same command again only fills the table"
         ) from None
-
-
-def _quoted_text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
