@@ -17,7 +17,6 @@ __getattr__, __all__ = lazy_exports(
             "plans_superseded_by",
             "superseded_by",
         ],
-        "measured_plans": ["MANIFEST", "MEASURED", "TABLE"],
         "plan_outcomes": ["PlanOutcomes", "read_plan_outcomes"],
         "required_contacts": ["require_contacts", "require_uplift_contacts"],
         "uplift_dataset": ["UpliftDataset", "build_uplift_dataset"],

@@ -13,10 +13,9 @@ from datetime import date
 from pathlib import Path
 
 from features.atomic_files import write_text_atomically
-from features.campaigns.measured_plans import MANIFEST
 from features.config.load import Config
 from features.errors import DataError
-from features.outputs.layout import cutoff_of, plan_name
+from features.outputs.layout import PLAN_MANIFEST, cutoff_of, plan_name
 from features.outputs.manifests import SupersededPlan, manifest_text, read_manifest
 
 LOG = logging.getLogger(__name__)
@@ -98,7 +97,7 @@ def superseded_by(folder: Path) -> str:
     except (DataError, OSError) as problem:
         LOG.warning("%s", problem)
         return UNKNOWN
-    return by if by != folder.name and (folder.parent / by / MANIFEST).is_file() else ""
+    return by if by != folder.name and (folder.parent / by / PLAN_MANIFEST).is_file() else ""
 
 
 def plans_superseded_by(folder: Path) -> list[str]:
@@ -125,6 +124,6 @@ def mark_superseded(config: Config, cutoff: date, campaign: str) -> None:
 
 def _others(folder: Path) -> Iterator[Path]:
     """The folders of the other plans of the same cutoff."""
-    for path in folder.parent.glob(f"*/{MANIFEST}"):
+    for path in folder.parent.glob(f"*/{PLAN_MANIFEST}"):
         if path.parent != folder and not path.parent.name.startswith("."):
             yield path.parent

@@ -19,11 +19,10 @@ import pyarrow.compute as pc
 from features.config.load import Config
 from features.errors import DataError
 from features.json_files import file_digest, has_digest
-from features.outputs.layout import plan_name
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, PLAN_TABLE, plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_required_manifest
 from features.outputs.parquet_files import read_parquet
 
-MANIFEST, TABLE, MEASURED = "manifest.json", "plan.parquet", "measured.json"
 DEFAULT_CONTROL = "none"  # the control's name if [contacts] gives none
 COLUMNS = pa.schema(
     [
@@ -83,12 +82,12 @@ def plans_as_contacts(config: Config) -> pa.Table:
 
 
 def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
-    for path in [folder / MEASURED for folder in config.outputs.plans(file=MEASURED)]:
-        plan_file, name = path.parent / MANIFEST, plan_name(path.parent)
+    for path in [folder / MEASUREMENT for folder in config.outputs.plans(file=MEASUREMENT)]:
+        plan_file, name = path.parent / PLAN_MANIFEST, plan_name(path.parent)
         measurement = read_required_manifest(path, Measurement)
         plan = read_required_manifest(plan_file, PlanManifest)
         unchanged = file_digest(plan_file) == measurement.plan_sha256 and "share" in plan.holdout
-        if not unchanged or not has_digest(path.parent, {"file": TABLE, "sha256": plan.files.get(TABLE)}):
+        if not unchanged or not has_digest(path.parent, {"file": PLAN_TABLE, "sha256": plan.files.get(PLAN_TABLE)}):
             raise DataError(f"{path.parent}: was changed since it was measured; run `regulars measure {name}` again")
         if not measurement.sample_ratio["alarm"]:
             yield MeasuredPlan(path.parent, plan.cutoff, plan.campaign, float(plan.holdout["share"]))
@@ -96,7 +95,7 @@ def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
 
 def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
     columns_read = ["customer_id", "would_have", "holdout"]
-    table = read_parquet(plan.folder / TABLE, columns_read)
+    table = read_parquet(plan.folder / PLAN_TABLE, columns_read)
     table = table.filter(table["would_have"].is_valid())
     intended, held_out = table["would_have"], table["holdout"]
     columns = {

@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "base": ["Engine"],
+        "base": ["ASCII_BLANK", "Engine", "NOT_BLANK"],
         "open": ["open_engine"],
         "spark": ["SparkEngine"],
         "spark_files": ["escaped_path"],

@@ -24,6 +24,10 @@ from features.sources.files import FilesRead, missing_column_notes, require_colu
 from features.sources.source import Source, require_personal
 from features.sql_text import quote_name
 
+# Engines differ in what they call blank, so patterns say it: \x09 to \x0d are tab, line feed, vertical tab, form feed
+# and carriage return.
+ASCII_BLANK = r"[\x09-\x0d ]*"
+NOT_BLANK = r"[^\x09-\x0d ]"
 CONVERSION_ERRORS = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
 QUOTED_VALUE = r"""'[^']*'|"[^"]*\""""
 

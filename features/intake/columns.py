@@ -7,14 +7,10 @@ from collections.abc import Iterable, Iterator
 import ibis
 
 from features.config.table_sections import COLUMN_LIST_KEYS, TableSection
+from features.engines.base import NOT_BLANK
 from features.errors import UsageError
 from features.slugs import feature_slug
 from features.sources.source import require_columns
-
-# Text must match these patterns before an engine reads it as a number or a time, since engines differ in what else they
-# accept and in what they call blank. \x09 to \x0d are tab, line feed, vertical tab, form feed and carriage return.
-BLANK_CHARACTERS = r"[\x09-\x0d ]*"
-NOT_BLANK = r"[^\x09-\x0d ]"
 
 
 def require_section_columns(source: ibis.Table, section: TableSection, place: str) -> None:

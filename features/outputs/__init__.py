@@ -5,7 +5,16 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "layout": ["OutputFolder", "PLAN_MANIFEST", "UPLIFT_MANIFEST", "cutoff_name", "cutoff_of", "plan_name"],
+        "layout": [
+            "MEASUREMENT",
+            "OutputFolder",
+            "PLAN_MANIFEST",
+            "PLAN_TABLE",
+            "UPLIFT_MANIFEST",
+            "cutoff_name",
+            "cutoff_of",
+            "plan_name",
+        ],
         "manifests": [
             "Manifest",
             "Measurement",

@@ -11,7 +11,7 @@ from features.errors import UsageError
 
 PREFIX = "cutoff="
 SCORE_MANIFEST, UPLIFT_MANIFEST = "_manifest.json", "_manifest.json"  # with an underscore, so that Spark skips it
-SEGMENT_MANIFEST, PLAN_MANIFEST = "manifest.json", "manifest.json"
+PLAN_MANIFEST, PLAN_TABLE = "manifest.json", "plan.parquet"
 SEGMENTS = "segments.parquet"
 MEASUREMENT, MONITORING = "measured.json", "monitor.json"
 

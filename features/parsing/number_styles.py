@@ -19,14 +19,13 @@ from typing import Any
 import ibis
 
 from features.currencies import currency_code
-from features.engines.base import Engine
+from features.engines.base import ASCII_BLANK, Engine
 
 SPACES = "\\x09-\\x0d \u00a0\u2007\u2009\u202f"  # with the spaces that people put between thousands
 SPACE = f"[{SPACES}]*"
 # Text must match a pattern before an engine reads it as a number, since engines differ in what else they accept.
 DIGITS = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?"
 INFINITE = r"[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?|[nN][aA][nN]"
-ASCII_BLANK = r"[\x09-\x0d ]*"
 NUMBER = rf"^{ASCII_BLANK}({DIGITS}|{INFINITE}){ASCII_BLANK}$"
 NOT_GIVEN = rf"^{SPACE}(?:[nN][uU][lL][lL]|[nN][oO][nN][eE]|[nN][aA][nN]|#?[nN]/?[aA]|-+|[–—])?{SPACE}$"
 BODY = "[0-9](?:[0-9.,'’ \u00a0\u2007\u2009\u202f]*[0-9])?"

@@ -17,9 +17,8 @@ from datetime import date, datetime
 
 import ibis
 
-from features.engines.base import Engine
+from features.engines.base import ASCII_BLANK, NOT_BLANK, Engine
 from features.parsing.written_times import (
-    ASCII_BLANK,
     Unit,
     WrittenTimes,
     is_iso_text,
@@ -312,7 +311,7 @@ def _is_given(column: ibis.Value) -> ibis.Value:
     """Whether a value is there: not null, not blank, and a number."""
     kind = column.type()
     if kind.is_string():
-        return column.re_search(r"[^\x09-\x0d ]")
+        return column.re_search(NOT_BLANK)
     return column.notnull() & ~column.isnan() if kind.is_floating() else column.notnull()
 
 

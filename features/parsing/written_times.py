@@ -9,9 +9,8 @@ from typing import Literal
 
 import ibis
 
-from features.engines.base import Engine
+from features.engines.base import ASCII_BLANK, Engine
 
-ASCII_BLANK = r"[\x09-\x0d ]*"
 DATE = r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}"
 CLOCK = r"(?:[01]?[0-9]|2[0-3]):[0-9]{1,2}(?::[0-9]{1,2}(?:[.][0-9]*)?)?"
 OFFSET = r" ?(UTC|GMT|[Zz]|[+-](?:0[0-9]|1[0-8])(?::?[0-5][0-9])?)"

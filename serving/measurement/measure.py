@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.live_plans import superseded_by
-from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, opened
 from features.json_files import file_digest
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, manifest_text, read_manifest
 from features.outputs.parquet_files import read_parquet
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
@@ -99,7 +99,7 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         executed = load_executed_plan(log, plan, other_log)
     effects = measured_effects(executed)
     facts = {**_facts(executed, effects, other_log), "churn": config.task.churn}
-    target, earlier = plan.folder / MEASURED, _earlier(plan.folder / MEASURED)
+    target, earlier = plan.folder / MEASUREMENT, _earlier(plan.folder / MEASUREMENT)
     with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(effects.rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
     write_text_atomically(target, manifest_text(facts))
@@ -144,7 +144,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
         "mature": executed.mature,
         "matures": str(executed.matures),
         "objective": plan.manifest.objective,
-        "plan_sha256": file_digest(plan.folder / MANIFEST),
+        "plan_sha256": file_digest(plan.folder / PLAN_MANIFEST),
         "log": {"fingerprint": log.fingerprint, "end": str(log.end), "past": log.marks, "other": other_log},
         "customers": {
             "measured": len(executed.held_out),

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.campaigns.live_plans import superseded_by
-from features.campaigns.measured_plans import MANIFEST, MEASURED, TABLE
 from features.config.load import Config
-from features.outputs.layout import cutoff_of
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, PLAN_TABLE, cutoff_of
 from features.outputs.manifests import PlanManifest, read_manifest
 from features.outputs.parquet_files import read_parquet
 from serving.planning.cutoff_holdout import draw_of
@@ -59,13 +58,13 @@ def first_scores(config: Config, plan: Plan) -> SharedDraw:
     since, first = None, {name: pa.nulls(len(customers), pa.float64()) for name in SCORED}
     for folder in config.outputs.plans():
         cutoff = cutoff_of(folder.parent)
-        if cutoff is None or cutoff >= plan.cutoff or (superseded_by(folder) and not (folder / MEASURED).is_file()):
+        if cutoff is None or cutoff >= plan.cutoff or (superseded_by(folder) and not (folder / MEASUREMENT).is_file()):
             continue
-        manifest = read_manifest(folder / MANIFEST, PlanManifest)
+        manifest = read_manifest(folder / PLAN_MANIFEST, PlanManifest)
         if draw_of(manifest.holdout, manifest.campaign) != draw:
             continue
         since = since or cutoff
-        earlier = read_parquet(folder / TABLE, ["customer_id", *SCORED], sha256=manifest.files.get(TABLE, ""))
+        earlier = read_parquet(folder / PLAN_TABLE, ["customer_id", *SCORED], sha256=manifest.files.get(PLAN_TABLE, ""))
         place = pc.index_in(customers, value_set=earlier["customer_id"].combine_chunks())
         first = {name: pc.coalesce(values, earlier[name].take(place)) for name, values in first.items()}
     return SharedDraw(since, {name: pc.coalesce(values, own[name]) for name, values in first.items()})

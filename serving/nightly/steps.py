@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from features.campaigns.live_plans import live_plan, nightly_campaign, superseded_by
-from features.campaigns.measured_plans import MANIFEST as PLANNED
-from features.campaigns.measured_plans import MEASURED
 from features.config.plan import PlanConfig
 from features.errors import DataError, RegularsError
-from features.outputs.layout import plan_name
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_manifest
 from features.task import Window, other_zone
 from serving.language.messages import get_language
@@ -253,7 +251,7 @@ def _trained_until(night: Night) -> date | None:
 
 def _plan_manifests(night: Night) -> list[Path]:
     """The manifest paths of all plans, by cutoff and campaign."""
-    return [folder / PLANNED for folder in night.config.outputs.plans()]
+    return [folder / PLAN_MANIFEST for folder in night.config.outputs.plans()]
 
 
 def _is_regular(folder: Path, rules: PlanConfig) -> bool:
@@ -269,14 +267,14 @@ def _day(folder: Path) -> date:
 def _due_for_measuring(night: Night, folder: Path) -> bool:
     """Whether a plan's outcomes are complete, not yet measured completely, and still worth a try."""
     try:
-        matures = _day(folder.parent) + timedelta(read_manifest(folder / PLANNED, PlanManifest).horizon_days)
+        matures = _day(folder.parent) + timedelta(read_manifest(folder / PLAN_MANIFEST, PlanManifest).horizon_days)
     except DataError:
         return night.delivery is not None  # measuring says what is wrong with it
     if night.delivery is None or night.delivery.complete_until < matures:
         return False
-    if _is_measured(folder / MEASURED):
+    if _is_measured(folder / MEASUREMENT):
         return False
-    if superseded_by(folder) and not (folder / MEASURED).is_file():  # nobody acted on it
+    if superseded_by(folder) and not (folder / MEASUREMENT).is_file():  # nobody acted on it
         return False
     name = plan_name(folder)
     return name not in night.unmeasured or night.delivery.complete_until < matures + RETRY_WINDOW.delta

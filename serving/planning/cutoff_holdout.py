@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.campaigns.live_plans import plans_of_cutoff
-from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError
+from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest, read_manifest
 from features.outputs.parquet_files import read_parquet
 from serving.planning.holdout import assign_holdout
@@ -64,17 +64,17 @@ def draw_cutoff_holdout(config: Config, rules: PlanConfig, cutoff: date, custome
     plans = plans_of_cutoff(config, cutoff)
     own = [plan for plan in plans if plan.campaign == rules.campaign]
     others = [] if rules.independent else [plan for plan in plans if plan.campaign != rules.campaign]
-    manifests = {plan.campaign: read_manifest(plan.folder / MANIFEST, PlanManifest) for plan in others}
+    manifests = {plan.campaign: read_manifest(plan.folder / PLAN_MANIFEST, PlanManifest) for plan in others}
     earlier = list(manifests.values())
     for plan in own:
         with suppress(DataError):  # a damaged plan is replaced by the new one
-            earlier.insert(0, read_manifest(plan.folder / MANIFEST, PlanManifest))
+            earlier.insert(0, read_manifest(plan.folder / PLAN_MANIFEST, PlanManifest))
     key = _draw_key(rules, cutoff, earlier)
     share = _share(rules, key, list(manifests.values()))
     held_out = assign_holdout(customers.to_pylist(), key, rules.seed, share)
     elsewhere = np.zeros(len(customers), bool)
     for plan in others:
-        table = read_parquet(plan.folder / TABLE, ["customer_id", "holdout"])
+        table = read_parquet(plan.folder / PLAN_TABLE, ["customer_id", "holdout"])
         ids = table["customer_id"].filter(table["holdout"])
         elsewhere |= pc.is_in(customers, value_set=ids.combine_chunks()).to_numpy()
     return CutoffHoldout(key, share, held_out, elsewhere & ~held_out)

@@ -20,12 +20,12 @@ import pyarrow.parquet as pq
 from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
 from features.campaigns.live_plans import mark_superseded
-from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError
 from features.intake.log import Business, Log, as_date, opened
 from features.json_files import file_digest
+from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest, manifest_text, read_manifest, rewriting_advice
 from features.outputs.parquet_files import read_parquet
 from serving.language.messages import get_language
@@ -74,7 +74,7 @@ class Plan:
 
     def table(self) -> pa.Table:
         """One row for each scored customer, by customer_id (columns: `serving.planning.table.COLUMNS`)."""
-        return read_parquet(self.folder / TABLE, sha256=self.manifest.files.get(TABLE, ""))
+        return read_parquet(self.folder / PLAN_TABLE, sha256=self.manifest.files.get(PLAN_TABLE, ""))
 
     def curve(self) -> pa.Table:
         """Gain against budget: budget, spent, gain, bound, price (of the next unit of money) and customers."""
@@ -198,10 +198,10 @@ def _curve_points(problem: AllocationProblem, rules: PlanConfig, allocation: All
 
 def _write_files(folder: Path, table: pa.Table, points: list[BudgetPoint], manifest: dict[str, Any]) -> None:
     """Writes all files of a plan into a folder; the manifest, with their checksums, comes last."""
-    pq.write_table(table, folder / TABLE, compression="zstd")
+    pq.write_table(table, folder / PLAN_TABLE, compression="zstd")
     write_plan_csv(table, folder / CSV)
     rows = [asdict(point) for point in points]
     pq.write_table(pa.Table.from_pylist(rows), folder / CURVE, compression="zstd")
     (folder / CURVE_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    manifest["files"] = {name: file_digest(folder / name) for name in (TABLE, CSV, CURVE, CURVE_JSON)}
-    (folder / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
+    manifest["files"] = {name: file_digest(folder / name) for name in (PLAN_TABLE, CSV, CURVE, CURVE_JSON)}
+    (folder / PLAN_MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")

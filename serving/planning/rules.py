@@ -6,10 +6,10 @@ from datetime import date
 from pathlib import Path
 
 from features.campaigns.live_plans import live_plan
-from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import RefusedError, UsageError
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 
 
 def plan_rules(config: Config, budget: float | None, campaign: str | None) -> PlanConfig:
@@ -57,10 +57,10 @@ def refuse_measured(folder: Path) -> None:
     Raises:
         RefusedError: The plan in the folder was measured.
     """
-    if (folder / MEASURED).exists():
+    if (folder / MEASUREMENT).exists():
         raise RefusedError(
             f"{folder}: was already measured, and a new plan would overwrite the record of who was meant to get what; "
-            f"use another campaign name (--campaign), or remove {MEASURED} there to plan again"
+            f"use another campaign name (--campaign), or remove {MEASUREMENT} there to plan again"
         )
 
 
@@ -101,9 +101,9 @@ def find_plan_manifest(config: Config, cutoff: date, campaign: str | None = None
     live = live_plan(config, cutoff)
     name = campaign or (live.campaign if live else config.plan.campaign if config.plan else "")
     cutoff_folder = config.outputs.campaigns(cutoff)
-    path = cutoff_folder / name / MANIFEST
+    path = cutoff_folder / name / PLAN_MANIFEST
     if not name or not path.is_file():
-        campaigns = ", ".join(sorted(p.parent.name for p in cutoff_folder.glob(f"*/{MANIFEST}"))) or "none"
+        campaigns = ", ".join(sorted(p.parent.name for p in cutoff_folder.glob(f"*/{PLAN_MANIFEST}"))) or "none"
         raise UsageError(
             f"there is no plan {name!r} at cutoff {cutoff} under {config.output} (plans there: {campaigns}); "
             f"run `regulars plan --cutoff {cutoff} --budget B`"

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from features.audit.audit import Audit
 from features.campaigns.live_plans import PlanOnDisk, newest_plans_first, plans_of_cutoff
-from features.campaigns.measured_plans import MANIFEST, MEASURED
 from features.config.load import Config
 from features.errors import DataError, RegularsError, UsageError
 from features.json_files import has_digest, read_object
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, MonitoringRecord, PlanManifest, SegmentManifest, read_manifest
 from features.outputs.parquet_files import open_parquet
 from serving.language.feature_phrases import Driver, translate_drivers
@@ -187,7 +187,7 @@ def _plan(config: Config, scores: Scores, tr: Language) -> OptionalInput:
     place = config.outputs.campaigns(scores.cutoff)
     command = f"plan --cutoff {scores.cutoff} --budget B"
     return _part(
-        next(place.glob(f"*/{MANIFEST}"), place / MANIFEST),
+        next(place.glob(f"*/{PLAN_MANIFEST}"), place / PLAN_MANIFEST),
         lambda: _planned(config, scores),
         tr("There is no plan for this cutoff: run `regulars {command}`.", command=command),
         tr("The plan of this cutoff cannot be read: run `regulars {command}` again.", command=command),
@@ -218,8 +218,8 @@ def _past(config: Config, tr: Language) -> OptionalInput:
 
 
 def _past_plan(plan: PlanOnDisk) -> PastPlan:
-    manifest = read_manifest(plan.folder / MANIFEST, PlanManifest)
-    measured_file = plan.folder / MEASURED
+    manifest = read_manifest(plan.folder / PLAN_MANIFEST, PlanManifest)
+    measured_file = plan.folder / MEASUREMENT
     measured = read_manifest(measured_file, Measurement).to_dict() if measured_file.exists() else None
     matures = manifest.cutoff + timedelta(manifest.horizon_days)
     return PastPlan(manifest.cutoff, manifest.campaign, manifest, measured, matures, plan.superseded_by)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.campaigns.live_plans import plans_of_cutoff
-from features.campaigns.measured_plans import TABLE
+from features.outputs.layout import PLAN_TABLE
 from features.outputs.parquet_files import open_parquet
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
 from serving.language.feature_phrases import config_features
@@ -27,9 +27,6 @@ from serving.web.parts.output_reader import (
 from serving.web.views import customers
 
 SHOWN, PAST = 10, 36
-EFFECT = "action, effect_return, effect_value, effect_value_error, source"
-PLANNED = "assignment, cost, expected_gain"
-NO_GROUPS = dict.fromkeys(("rfm_group", "r", "f", "m", "stage", "stage_since"))  # of a business without them
 EFFECT = "action, effect_return, effect_value, effect_value_error, source"
 PLANNED = "assignment, cost, expected_gain"
 NO_GROUPS = dict.fromkeys(("rfm_group", "r", "f", "m", "stage", "stage_since"))  # of a business without them
@@ -289,5 +286,5 @@ def _plans(site: Site, at: ScoredCutoff, customer: str) -> list[dict[str, Any]]:
     plan_rows = []
     for plan in plans_of_cutoff(site.config, at.cutoff):
         marks = {"campaign": plan.campaign, "superseded_by": plan.superseded_by}
-        plan_rows += [{**row, **marks} for row in _of(site, plan.folder / TABLE, customer, PLANNED)]
+        plan_rows += [{**row, **marks} for row in _of(site, plan.folder / PLAN_TABLE, customer, PLANNED)]
     return plan_rows

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from features.campaigns.measured_plans import MEASURED
+from features.outputs.layout import MEASUREMENT
 from features.outputs.manifests import Measurement
 from serving.charts.live_svg import interval_cell
 from serving.language.formats import NumberFormat
@@ -38,7 +38,7 @@ def experiment_results(site: Site) -> list[dict[str, Any]]:
     results = []
     for name in plan_names(site):
         day, campaign = name.split("/")
-        place = site.config.outputs.plan(date.fromisoformat(day), campaign) / MEASURED
+        place = site.config.outputs.plan(date.fromisoformat(day), campaign) / MEASUREMENT
         stored = read_stored_manifest(site, place, Measurement)
         if stored is not None:
             results.append(_experiment(name, stored[0], site.tr))

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from features.campaigns.live_plans import newest_plans_first
-from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.errors import DataError
 from features.json_files import read_json
+from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
@@ -133,7 +133,7 @@ def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
         )
     day, campaign = name.split("/")
     folder = site.config.outputs.plan(date.fromisoformat(day), campaign)
-    stored = read_stored_manifest(site, folder / MANIFEST, PlanManifest)
+    stored = read_stored_manifest(site, folder / PLAN_MANIFEST, PlanManifest)
     if stored is None or not COUNTED <= set(stored[0].customers):
         message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
         raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
@@ -144,11 +144,11 @@ def read_stored_plan(site: Site, requested: str = "") -> StoredPlan:
 def _read_stored_plan(site: Site, name: str, folder: Path, facts: PlanManifest) -> StoredPlan:
     day, campaign = name.split("/")
     points = read_json_rows(folder / CURVE_JSON)
-    if not (folder / TABLE).is_file():
+    if not (folder / PLAN_TABLE).is_file():
         message = site.tr("The plan {name} is incomplete, or an older version wrote it.", name=name)
         raise MissingOutput(message, f"regulars plan --cutoff {day} --campaign {campaign}", 503)
     sql = f"SELECT cost, expected_gain FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER}"
-    table = site.query(sql, [[str(folder / TABLE)]])
+    table = site.query(sql, [[str(folder / PLAN_TABLE)]])
     spent, gained = (np.concatenate([[0.0], np.cumsum(column.to_numpy())]) for column in table.columns)
     return StoredPlan(name, folder, facts, points, spent, gained)
 
@@ -211,7 +211,7 @@ def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: in
     start = (page - 1) * PAGE
     limit = max(min(PAGE, planned.customers - start), 0)
     sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ? OFFSET ?"
-    return list(site.query(sql, [[str(plan.folder / TABLE)], limit, start]).to_pylist())
+    return list(site.query(sql, [[str(plan.folder / PLAN_TABLE)], limit, start]).to_pylist())
 
 
 def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> float:

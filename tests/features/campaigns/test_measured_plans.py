@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from features.campaigns import uplift_dataset
-from features.campaigns.measured_plans import COLUMNS, MANIFEST, plans_as_contacts, read_measured_plans
+from features.campaigns.measured_plans import COLUMNS, plans_as_contacts, read_measured_plans
 from features.errors import DataError, RefusedError
+from features.outputs.layout import PLAN_MANIFEST
 from features.outputs.manifests import manifest_text
 from serving.measurement.measure import measure_plan
 from tests.campaigns import ExecutedPlanCase, in_horizon, make_executed_plan
@@ -106,7 +107,7 @@ def test_a_plan_changed_since_or_with_an_alarm_is_not_learned_from(ended: Execut
         read_measured_plans(ended.config)
     table_file.write_bytes(rows)
     with pytest.raises(DataError, match="was changed since it was written"):
-        _with(plan.folder / MANIFEST, '"share": 0.3', '"share": 0.5', lambda: read_measured_plans(ended.config))
+        _with(plan.folder / PLAN_MANIFEST, '"share": 0.3', '"share": 0.5', lambda: read_measured_plans(ended.config))
 
 
 def _with(path: Path, old: str, new: str, look: object) -> None:

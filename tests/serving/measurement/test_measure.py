@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 import regulars
-from features.campaigns.measured_plans import MANIFEST, TABLE
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
 from features.json_files import file_digest, read_object
+from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import manifest_text
 from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
@@ -298,13 +298,13 @@ def test_a_contacted_holdout_is_measured_as_held_out_and_said(tmp_path: Path) ->
 
 def _forge_plan(plan: Plan, **columns: Any) -> None:
     """A plan with other columns, its manifest's checksum mended."""
-    table = pq.ParquetFile(plan.folder / TABLE).read()
+    table = pq.ParquetFile(plan.folder / PLAN_TABLE).read()
     for name, values in columns.items():
         table = table.set_column(table.column_names.index(name), name, values)
-    pq.write_table(table, plan.folder / TABLE)
-    facts = json.loads((plan.folder / MANIFEST).read_text())
-    facts["files"][TABLE] = file_digest(plan.folder / TABLE)
-    (plan.folder / MANIFEST).write_text(manifest_text(facts))
+    pq.write_table(table, plan.folder / PLAN_TABLE)
+    facts = json.loads((plan.folder / PLAN_MANIFEST).read_text())
+    facts["files"][PLAN_TABLE] = file_digest(plan.folder / PLAN_TABLE)
+    (plan.folder / PLAN_MANIFEST).write_text(manifest_text(facts))
 
 
 def test_a_sample_ratio_mismatch_raises_the_alarm(tmp_path: Path) -> None:
