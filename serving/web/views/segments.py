@@ -25,11 +25,6 @@ CARD = (
     "left_share, left_low, left_high, rule, sets_apart, treatment"
 )
 MOVE = "segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, share, share_low, share_high"
-CARD = (
-    "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
-    "left_share, left_low, left_high, rule, sets_apart, treatment"
-)
-MOVE = "segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, share, share_low, share_high"
 LISTED = {"rfm_group", "stage", "micro_segment"}  # the others are columns of the scores
 
 
