@@ -32,6 +32,8 @@ OWN_PLACES = (  # patterns of what only Regulars writes there
     ".scoring",
     ".forgetting*",
     ".*.regulars-*",
+    "*/.*.regulars-*",
+    "*/*/.*.regulars-*",
 )
 IGNORED = {".DS_Store", ".gitignore", ".gitkeep", "lost+found", "Thumbs.db", "desktop.ini"}
 
@@ -40,7 +42,7 @@ def require_output_folder(root: Path) -> None:
     """Refuse an output folder that is no folder, or holds only what others wrote.
 
     Args:
-        root: `[serving] output`; it may be missing or empty.
+        root: `[serving] output`; it may be missing, empty, or hold empty folders only.
 
     Raises:
         UsageError: It is somebody else's, or no folder.
@@ -54,10 +56,17 @@ def require_output_folder(root: Path) -> None:
         names = sorted({entry.name for entry in os.scandir(root)} - IGNORED)
     except OSError as problem:
         raise UsageError(f"[serving] output: {root} cannot be read: {problem.strerror}; set another folder") from None
-    if not names or ALLOWED in names or any(next(root.glob(pattern), None) for pattern in OWN_PLACES):
+    if ALLOWED in names or any(next(root.glob(pattern), None) for pattern in OWN_PLACES):
+        return
+    if not any(_holds_files(root / name) for name in names):  # such as the folders of a first run that was killed
         return
     raise UsageError(
         f"[serving] output: {root} holds files that Regulars did not write ({sample(names, 3)}), and results are "
         f"replaced and removed there; set a new or empty folder (or, to use this one all the same, make an empty file "
         f"{ALLOWED} in it)"
     )
+
+
+def _holds_files(path: Path) -> bool:
+    """Whether a path is anything but a folder of empty folders."""
+    return path.is_symlink() or not path.is_dir() or any(not inner.is_dir() for inner in path.rglob("*"))

@@ -18,6 +18,7 @@ from features.outputs.ownership import ALLOWED, require_output_folder
         ("audit.json", "log.parquet"),
         ("scores/cutoff=2024-06-01/_manifest.json",),
         (".audit.json.regulars-a1b2c3d4/audit.json",),
+        ("snapshots/.2024-06-01_a_b.parquet.regulars-a1b2c3d4/half",),
         ("holiday.jpg", ALLOWED),
     ],
 )
@@ -29,6 +30,12 @@ def test_it_may_be_written(tmp_path: Path, names: tuple[str, ...]) -> None:
     require_output_folder(tmp_path / "new")
     (tmp_path.parent / f"{tmp_path.name}-linked").symlink_to(tmp_path)
     require_output_folder(tmp_path.parent / f"{tmp_path.name}-linked")
+
+
+def test_folders_that_a_killed_first_run_left_empty_may_be_written(tmp_path: Path) -> None:
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "scores" / "parts").mkdir(parents=True)
+    require_output_folder(tmp_path)
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
