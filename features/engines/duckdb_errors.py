@@ -8,7 +8,7 @@ import duckdb
 
 from features.engines.base import error_summary
 from features.errors import DataError
-from features.sources.parquet_files import ADVICE, ParquetFiles, damaged_file
+from features.sources.parquet_files import DAMAGE_ADVICE, ParquetFiles, damaged_file
 from features.system_errors import explain_system_error
 
 SCRATCH_FULL_SIGNS = ("failed to offload", "max_temp_directory_size")
@@ -53,7 +53,7 @@ def explain_damage(
     if isinstance(problem, NOT_OF_A_FILE) or _is_full(problem):
         return None
     name = next(filter(None, (damaged_file(files, connection) for files in tables)), "")
-    return DataError(f"{name}: cannot be read as parquet: {error_summary(problem)}; {ADVICE}") if name else None
+    return DataError(f"{name}: cannot be read as parquet: {error_summary(problem)}; {DAMAGE_ADVICE}") if name else None
 
 
 def _is_full(problem: Exception) -> bool:

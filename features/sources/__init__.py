@@ -10,6 +10,7 @@ __getattr__, __all__ = lazy_exports(
         "databases": ["list_tables", "read_database"],
         "duckdb_query": ["QueriedTable", "align_types", "parse_query"],
         "files": [
+            "DAMAGE_ADVICE",
             "FilesRead",
             "data_format",
             "display_name",
@@ -22,7 +23,6 @@ __getattr__, __all__ = lazy_exports(
         ],
         "listed_values": ["read_listed_values"],
         "parquet_files": [
-            "ADVICE",
             "FIRST_INEXACT_INTEGER",
             "ParquetFiles",
             "by_schema",

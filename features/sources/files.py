@@ -18,6 +18,7 @@ FILE_FORMATS = {
 FOLDERS_OF_OTHER_PROGRAMS = ("_temporary", "_delta_log")  # which Spark keeps beside its Parquet files
 SIDE_FILES = re.compile(r"_.*|.*\.(crc|md|toml|sql|py|sh|log)", re.IGNORECASE)  # of no interest in a folder of data
 MOST_NAMED = 3
+DAMAGE_ADVICE = "write or copy it again"  # what to do about a damaged file
 NUMBERED_COLUMN = re.compile(r"column0+")  # the first, of a CSV file without a header
 SELECT_ALL = "SELECT * FROM source"
 PARTITION = re.compile(r"([^=/\\]+)=[^/\\]*")

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from features.errors import DataError, UsageError
 from features.sources.csv_layout import read_layout
-from features.sources.files import data_format
-from features.sources.parquet_files import ADVICE
+from features.sources.files import DAMAGE_ADVICE, data_format
 from features.sources.text_files import read_text_file
 
 
@@ -62,7 +61,9 @@ def _from_parquet(path: Path, where: str, column: str) -> list[object]:
                 raise _no_column(where, column)
             return list(file.read(columns=[column])[column].to_pylist())
     except (pa.ArrowException, OSError) as problem:
-        raise DataError(f"{where}: cannot be read as parquet: {str(problem).splitlines()[0]}; {ADVICE}") from None
+        raise DataError(
+            f"{where}: cannot be read as parquet: {str(problem).splitlines()[0]}; {DAMAGE_ADVICE}"
+        ) from None
 
 
 def _no_column(where: str, column: str) -> UsageError:

@@ -12,10 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import DataError, EmptyError
-from features.sources.files import FileRead, FilesRead, display_name, distinct_files, escape_glob, partition_keys
+from features.sources.files import (
+    DAMAGE_ADVICE,
+    FileRead,
+    FilesRead,
+    display_name,
+    distinct_files,
+    escape_glob,
+    partition_keys,
+)
 from features.sql_text import quote_name, quote_text
 
-ADVICE = "write or copy it again"
 FIRST_INEXACT_INTEGER = 2**53  # as a float
 
 DUCKDB_TYPES = {
@@ -81,12 +88,12 @@ def _footer(path: Path, name: str, source: str) -> tuple[pa.Schema, int]:
     """The schema of a file and the number of its rows."""
     try:
         if not path.stat().st_size:
-            raise EmptyError(f"{source}: {name} is empty (0 bytes); {ADVICE}, or remove it")
+            raise EmptyError(f"{source}: {name} is empty (0 bytes); {DAMAGE_ADVICE}, or remove it")
         with pq.ParquetFile(path) as file:
             return file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as problem:
         reason = (str(problem) or type(problem).__name__).strip().splitlines()[0]
-        raise DataError(f"{name}: cannot be read as parquet: {reason.rstrip('.')}; {ADVICE}") from None
+        raise DataError(f"{name}: cannot be read as parquet: {reason.rstrip('.')}; {DAMAGE_ADVICE}") from None
 
 
 def _respelled(columns: Iterable[tuple[str, ...]]) -> dict[str, str]:

@@ -330,13 +330,15 @@ def toy(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_failure_stops_what_needs_it_and_nothing_else(toy: Any) -> None:
-    summary = toy({"score": UsageError("MLflow does not answer"), "measure": DataError("customer 'c1' is strange")})
+    summary = toy(
+        {"score": UsageError("MLflow does not answer"), "measure": DataError("customer 'customer-1' is strange")}
+    )
     state = states(summary)
     assert {name for name, how in state.items() if how == FAILED} == {"score", "measure"}
     assert {name for name, how in state.items() if how == SKIPPED} == {"segments", "plan", "report"}
     assert {name for name, how in state.items() if how == UNCHANGED} == {"train", "uplift", "monitor", "retrain"}
     assert summary.code == 3
-    assert "c1" not in summary.file.read_text(encoding="utf-8")
+    assert "customer-1" not in summary.file.read_text(encoding="utf-8")
 
 
 def test_a_full_disk_is_a_message_and_so_is_an_error_that_nobody_foresaw(
