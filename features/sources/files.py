@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import DataError, EmptyError, sample
-from features.sources.source import Source, suggest_column
+from features.sources.source import Source, describe_columns
 
 FILE_FORMATS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv",
@@ -263,7 +263,7 @@ def require_columns_of_files(source: Source, roles: Mapping[str, str], read: Fil
     for role, lacking, example in _missing_columns(roles, read):
         column, file = roles[role], lacking[0]
         others = f" and {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
-        hint = f"{suggest_column(column, file.columns)}it has {', '.join(file.columns)}"
+        hint = describe_columns(column, file.columns)
         if NUMBERED_COLUMN.fullmatch(file.columns[0]):
             hint = "it seems to have no header"
         raise DataError(
