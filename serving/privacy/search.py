@@ -14,7 +14,7 @@ from pathlib import Path
 
 from features.atomic_files import leftovers_of
 from features.errors import RefusedError
-from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
+from features.intake.customer_ids import IDS_FILE, is_forgotten_list
 from features.private_folders import in_use
 from features.snapshots.cache import PART_NAME
 from serving.privacy.documents import CorrectManifest, update_documents
@@ -96,7 +96,7 @@ def _is_searched(erasure: Erasure, file: Path) -> bool:
     """Whether a file is to be searched; one that is no regular file is listed."""
     if file.resolve() in erasure.data:
         return False
-    if file.parent == erasure.root and (file.name in (IDS_FILE, FORGOTTEN_FILE) or file.name == f"{STAGING}.lock"):
+    if file.parent == erasure.root and (is_forgotten_list(file.name) or file.name in (IDS_FILE, f"{STAGING}.lock")):
         return False
     try:
         mode = file.lstat().st_mode
