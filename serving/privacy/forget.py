@@ -50,8 +50,8 @@ from training.registry.tracking_store import ARTIFACTS, store_file, tracking_uri
 
 MOST_LISTED = 5
 LIST_DAMAGED = (
-    "is damaged: who was forgotten before is unknown, so no command reads the log. Restore it from a backup, or remove it "
-    "and forget everybody on it again"
+    "is damaged: who was forgotten before is unknown, so no command reads the log. Restore it from a backup, or remove "
+    "it and forget everybody on it again"
 )
 HASHED = re.compile("[0-9a-f]{32}")
 
