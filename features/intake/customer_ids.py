@@ -270,14 +270,19 @@ def _forgotten_files(config: Config) -> list[Path]:
 def _read_list(path: Path) -> ForgottenList:
     """A list of forgotten customers; raises DamagedFileError if it is not as Regulars wrote it."""
     content = _read_json(path) or {}
-    customers, rule = content.get("customers"), content.get("rule", 1)
-    earlier = content.get("earlier", []) if rule == RULE_VERSION else customers
-    hashes = [*customers, *earlier] if isinstance(customers, list) and isinstance(earlier, list) else [None]
-    salt = content.get("salt")
-    is_text = isinstance(salt, str) and salt and has_valid_checksum(content)
-    if not (is_text and all(isinstance(h, str) and HASHED_ID.fullmatch(h) for h in hashes)):
+    salt, customers = content.get("salt"), _hashes(content.get("customers"))
+    earlier = _hashes(content.get("earlier", [])) if content.get("rule", 1) == RULE_VERSION else customers
+    if not (isinstance(salt, str) and salt and has_valid_checksum(content)) or customers is None or earlier is None:
         raise _damaged_file(path)
-    return ForgottenList(str(salt), tuple(customers), tuple(earlier))
+    return ForgottenList(salt, customers, earlier)
+
+
+def _hashes(values: Any) -> tuple[str, ...] | None:
+    """The hashes in a list; None if it is no list of hashes."""
+    is_list = isinstance(values, list) and all(
+        isinstance(value, str) and HASHED_ID.fullmatch(value) for value in values
+    )
+    return tuple(values) if is_list else None
 
 
 def output_id_rule(config: Config) -> int:
