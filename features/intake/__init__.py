@@ -10,6 +10,7 @@ __getattr__, __all__ = lazy_exports(
             "DamagedFileError",
             "EARLIER_ID",
             "FORGOTTEN_FILE",
+            "HASHED_ID",
             "IDS_FILE",
             "forgotten_list",
             "id_hashing_record",
