@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.errors import DataError, EmptyError, sample
 from features.sources.source import Source, describe_columns
+from features.user_paths import user_path
 
 FILE_FORMATS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv",
@@ -98,7 +99,7 @@ def find_files(source: str, folder: Path) -> list[Path]:
     Raises:
         DataError: There are no files.
     """
-    path = folder / Path(source).expanduser()
+    path = user_path(source, folder)
     if path.is_dir():
         files = sorted(_data_files(path))
     elif os.path.lexists(path):
@@ -130,7 +131,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def files_not_read(source: str, folder: Path) -> list[str]:
     """Return the names of files in a folder that have none of our formats; none for a file or a glob."""
-    path = folder / Path(source).expanduser()
+    path = user_path(source, folder)
     others = (f for f in _files_below(path) if _suffix(f) not in FILE_FORMATS) if path.is_dir() else ()
     return sorted(file.name for file in others if not SIDE_FILES.fullmatch(file.name))
 

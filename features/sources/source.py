@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.errors import UsageError, sample
 from features.sources.query import query_problem
+from features.user_paths import user_path
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
 KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
@@ -99,7 +100,7 @@ class Source:
         >>> Source("events", "duckdb:////srv/shop.duckdb").path(Path("/data")).as_posix()
         '/srv/shop.duckdb'
         """
-        return folder / Path(_file(self.source)).expanduser()
+        return user_path(_file(self.source), folder)
 
     def password(self) -> str:
         """Return the password from the variable `password_env`; '' lets libpq find it (PGPASSWORD, ~/.pgpass).

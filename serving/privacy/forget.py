@@ -37,6 +37,7 @@ from features.outputs.ownership import require_output_folder
 from features.private_folders import SCRATCH_NAME, abandoned, remove_abandoned
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
+from features.user_paths import user_path
 from serving.privacy.erase import STAGING, Erasure, apply_staged, changes_in_words, discard_staged, mark_ready
 from serving.privacy.error_reports import remove_error_reports
 from serving.privacy.file_contents import UnreadableFileError
@@ -208,7 +209,7 @@ def _model_store_changes(config: Config, search: _Search, confirmed: bool) -> li
 
 def _scratch_changes(config: Config, confirmed: bool) -> list[tuple[str, str]]:
     """Removes temporary folders that killed commands left, or only lists them; the changes in words."""
-    scratch = config.folder / Path(config.engine.scratch).expanduser()  # the config's folder if there is none
+    scratch = user_path(config.engine.scratch, config.folder)  # the config's folder if there is none
     parents = {Path(tempfile.gettempdir()), *([scratch] if config.engine.scratch and scratch.is_dir() else [])}
     list_them = remove_abandoned if confirmed else abandoned
     return [(str(path), LEFT_BEHIND) for parent in sorted(parents) for path in list_them(parent, SCRATCH_NAME)]
