@@ -13,8 +13,8 @@ from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import UsageError
 from features.snapshots.build import build_snapshots
-from serving.planning import uplift_scores
-from serving.planning.action_effects import load_action_effects
+from serving.effects import uplift_scores
+from serving.effects.action_effects import load_action_effects
 from training.uplift.train import TrainedUplift
 
 pytestmark = pytest.mark.xdist_group("uplift")
