@@ -103,10 +103,15 @@ def load_action_effects(
                 f"and it has no save_rate to assume; run `regulars uplift --cutoff {cutoff}`, or set save_rate"
             )
         sources.append(table.sources.get(name, ASSUMED))
-    arrays = (
-        np.stack([getattr(one, key) for one in effects], 1) for key in ("on_return", "on_value", "error", "parts")
+    return ActionEffects(
+        on_return=np.stack([one.on_return for one in effects], axis=1),
+        on_value=np.stack([one.on_value for one in effects], axis=1),
+        error=np.stack([one.error for one in effects], axis=1),
+        parts=np.stack([one.parts for one in effects], axis=1),
+        sources=tuple(sources),
+        evidence=tuple(one.evidence for one in effects),
+        digest=table.digest,
     )
-    return ActionEffects(*arrays, tuple(sources), tuple(one.evidence for one in effects), table.digest)
 
 
 def _assumed_action(save_rate: float, scores: pa.Table) -> _OneAction:
