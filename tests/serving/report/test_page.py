@@ -505,7 +505,7 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
     write_plan(config)
     page = Tags(read(config))
     for words in (
-        "30 of them get an action, for 60.00 of a budget of 60.00", 
+        "30 of them get an action, for 60.00 of a budget of 60.00",
         "90.00 (80% credible interval, from the errors of the effects: 50.00 to 130.00)",
         "The probability that the plan loses money is 7%.",
         "assumed: keeps 10.0% of those who would leave", "Expected gain (assumed)",
