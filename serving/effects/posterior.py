@@ -1,12 +1,13 @@
 """Posterior effects of actions, given estimates with errors: a prior that is pooled over actions and past campaigns.
 
 Effects are shares of the outcome without an action, so that actions and campaigns can be compared. The effect of an
-action in a campaign is normal around the action's own effect, and these are normal around 0. The standard deviation
-between campaigns of one action is that of DerSimonian and Laird (Controlled Clinical Trials 7, 1986). The one between
-actions has a half-Cauchy prior (Gelman, Bayesian Analysis 1, 2006) and is integrated on a grid: with few actions the
-prior decides, with many the actions do. Without evidence an effect is drawn to 0. A posterior mean needs no further
-correction for choosing the best of several actions, since it does not depend on the choice (Senn, A note concerning a
-selection "paradox" of Dawid's, The American Statistician 62, 2008).
+action in a campaign is normal around the action's own effect. The standard deviation between campaigns of one action is
+that of DerSimonian and Laird (Controlled Clinical Trials 7, 1986). The effects of actions are normal around 0, and half
+of their variance is common to all actions of a business. Their standard deviation has a half-Cauchy prior (Gelman,
+Bayesian Analysis 1, 2006) and is integrated on a grid: with few actions the prior decides, with many the actions do.
+Without evidence an effect is drawn to 0. A posterior mean needs no further correction for choosing the best of several
+actions, since it does not depend on the choice (Senn, A note concerning a selection "paradox" of Dawid's, The American
+Statistician 62, 2008).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 POINTS = 400  # of the grid
-SCALE = 0.1  # of the prior of the standard deviation between actions: a tenth of the outcome
+SCALE = 0.05  # of the prior of the standard deviation of effects: a twentieth of the outcome
+COMMON = 0.5  # the part of their variance that all actions of a business have in common
 LEAST_ERROR = 1e-9
 
 
@@ -52,7 +54,7 @@ def posterior_effects(actions: np.ndarray, effects: np.ndarray, errors: np.ndarr
     >>> alone = posterior_effects(np.array([0]), np.array([0.04]), np.array([0.05]), 1)
     >>> precise = posterior_effects(np.array([0]), np.array([0.04]), np.array([0.005]), 1)
     >>> alone.mean.round(3).tolist(), alone.deviation.round(3).tolist(), precise.mean.round(3).tolist()
-    ([0.02], [0.037], [0.04])
+    ([0.015], [0.033], [0.039])
     """
     variances = np.maximum(errors, LEAST_ERROR) ** 2
     between = _between_campaigns(actions, effects, variances, count)
@@ -61,16 +63,32 @@ def posterior_effects(actions: np.ndarray, effects: np.ndarray, errors: np.ndarr
     known = weight > 0
     estimate = np.bincount(actions, weights * effects, minlength=count) / np.where(known, weight, 1.0)
     variance = np.where(known, 1 / np.where(known, weight, 1.0), np.inf)
-    tau = SCALE * np.tan(np.pi / 2 * (np.arange(POINTS) + 0.5) / POINTS)[:, None]  # equally likely before the data
-    total = tau**2 + variance[known]
-    loglik = -0.5 * (estimate[known] ** 2 / total + np.log(total)).sum(axis=1)
-    likelihood = np.exp(loglik - loglik.max(initial=-np.inf))
-    likelihood /= likelihood.sum()
-    kept = tau**2 / (tau**2 + variance)  # (points, a)
-    own = np.where(known, kept * np.where(known, variance, 0.0), np.minimum(tau, 1.0) ** 2)
-    mean = likelihood @ (kept * estimate)
-    deviation = np.sqrt(likelihood @ (own + (kept * estimate) ** 2) - mean**2 + between)
-    return PosteriorEffects(estimate, np.sqrt(variance), mean, deviation)
+    mean, own = _with_prior(estimate[known], variance[known], known)
+    return PosteriorEffects(estimate, np.sqrt(variance), mean, np.sqrt(own + between))
+
+
+def _with_prior(estimate: np.ndarray, variance: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean and variance (a,) of each action's effect, from one estimate of each `known` action."""
+    scale = SCALE * np.tan(np.pi / 2 * (np.arange(POINTS) + 0.5) / POINTS)[:, None]  # equally likely before the data
+    common, apart = COMMON * scale**2, (1 - COMMON) * scale**2  # variances: of all actions together, and of each
+    precision = 1 / (apart + variance)  # (points, known)
+    spread = 1 / (1 / common[:, 0] + precision.sum(axis=1))  # variance of the common effect
+    centre = spread * (precision @ estimate)
+    loglik = 0.5 * (
+        np.log(precision).sum(axis=1) + np.log(spread / common[:, 0]) - precision @ estimate**2 + centre**2 / spread
+    )
+    weight = np.exp(loglik - loglik.max())
+    weight /= weight.sum()
+    kept = np.zeros((POINTS, len(known)))
+    kept[:, known] = apart * precision
+    values = np.zeros(len(known))
+    values[known] = estimate
+    noise = np.zeros(len(known))
+    noise[known] = variance
+    means = kept * values + (1 - kept) * centre[:, None]
+    own = np.where(known, kept * noise, np.minimum(apart, 1.0)) + (1 - kept) ** 2 * np.minimum(spread, 1.0)[:, None]
+    mean = weight @ means
+    return mean, weight @ (own + means**2) - mean**2
 
 
 def _between_campaigns(actions: np.ndarray, effects: np.ndarray, variances: np.ndarray, count: int) -> float:

@@ -16,16 +16,18 @@ def _posterior(
 
 
 def test_precise_estimates_are_kept_and_noisy_ones_drawn_to_zero() -> None:
-    posterior = _posterior([0.1, 0.1, 0.1], [1e-4, 0.1, 10.0])
-    assert posterior.mean[0] == pytest.approx(0.1, rel=1e-3)
-    assert 0.02 < posterior.mean[1] < 0.08 and 0 < posterior.mean[2] < 0.01
-    assert posterior.deviation[0] == pytest.approx(1e-4, rel=0.02)
+    precise, noisy, vague = (_posterior([0.1], [error]) for error in (1e-4, 0.1, 10.0))
+    assert precise.mean[0] == pytest.approx(0.1, rel=1e-3)
+    assert 0.02 < noisy.mean[0] < 0.08 and 0 < vague.mean[0] < 0.01
+    assert precise.deviation[0] == pytest.approx(1e-4, rel=0.02)
 
 
 def test_other_actions_say_how_large_effects_are() -> None:
     small = _posterior([0.05, *[0.0] * 8], [0.03] * 9).mean[0]
     large = _posterior([0.05, *[-0.3, 0.3] * 4], [0.03] * 9).mean[0]
     assert small < 0.02 < 0.045 < large
+    alike = _posterior([0.05, *[0.3] * 8], [0.03] * 9).mean[0]
+    assert alike > 0.055  # what all actions have in common counts too
 
 
 def test_campaigns_of_one_action_are_one_effect_and_their_differences_are_doubt() -> None:
@@ -48,7 +50,7 @@ def test_the_best_of_several_actions_brings_what_its_posterior_mean_says() -> No
     rng = np.random.default_rng(3)
     chosen, raw, true, inside = [], [], [], []
     for _ in range(600):
-        effects = rng.normal(0, SCALE, 6)
+        effects = rng.normal(0, SCALE) + rng.normal(0, SCALE, 6)
         estimates = effects + rng.normal(0, SCALE / 2, 6)
         posterior = _posterior(estimates.tolist(), [SCALE / 2] * 6)
         best = int(posterior.mean.argmax())
