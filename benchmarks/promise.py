@@ -87,7 +87,7 @@ class Kind:
 def draw_kind(rng: np.random.Generator) -> Kind:
     """Draws the properties of a world."""
     return Kind(
-        customers=int(rng.integers(3_000, 8_000)),
+        customers=int(rng.integers(3_000, 6_000)),
         actions=int(rng.integers(1, 5)),
         mean=float(rng.normal(0.2, 0.15)),
         spread=float(rng.uniform(0.1, 0.4)),
@@ -128,7 +128,7 @@ def run_experiment(world: World, rng: np.random.Generator) -> tuple[UpliftBundle
         rounds=np.zeros(len(arms), int),
         actions=names[:-1].tolist(),
     )
-    bundle = estimate_effects(trial, seed=0, folds=3, resamples=2, proportional=("value",)).bundle
+    bundle = estimate_effects(trial, seed=0, folds=2, resamples=2, proportional=("value",)).bundle
     return bundle, decisions
 
 
@@ -348,12 +348,12 @@ def main(arguments: Sequence[str]) -> int:
     for number in range(options.worlds):
         start = time.perf_counter()
         frames.append(run_world(number, options.plans, options.seed))
+        rows = pd.concat(frames)
+        if options.rows:
+            rows.to_csv(options.rows, index=False)
         promised, true = frames[-1].promised.sum(), frames[-1].true.sum()
         seconds = time.perf_counter() - start
         print(f"world {number}: promised {promised:,.0f}, true {true:,.0f}; {seconds:.0f} s", file=sys.stderr)
-    rows = pd.concat(frames)
-    if options.rows:
-        rows.to_csv(options.rows, index=False)
     print(summary(rows))
     return 0
 
