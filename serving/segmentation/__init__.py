@@ -5,6 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "affinity": ["offered_kinds"],
         "group_rates": ["segment_rates"],
         "profiles": ["treatment_for"],
         "run": ["segment_customers"],

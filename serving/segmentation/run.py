@@ -7,7 +7,7 @@ OUTPUT/segments/cutoff=D/
   stage_changes.parquet  every customer's changes of stage, dated by the cutoff at which they were first seen
   kinds.parquet          the values of each kind that are rising, mature or fading
   pairs.parquet          what is bought together
-  next_kind.parquet      what each customer is likely to buy next, of what they have not bought
+  next_kind.parquet      what each customer is likely to buy next, of what they have not bought and can be offered
   channels.parquet       whom each action reached, at what cost, and how many purchases followed
   manifest.json          the rules and their version, cutoffs, counts, and what was left out
 """
@@ -36,7 +36,7 @@ from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
-from serving.segmentation import lifecycle_stages, profiles
+from serving.segmentation import affinity, lifecycle_stages, profiles
 from serving.segmentation.assignments import (
     SCORED_GROUPS,
     Grouping,
@@ -257,6 +257,8 @@ def _left_out(
         "micro-segments: too few customers, or nothing that differs between them": micro_segments is None
         and config.segments.clusters != (0, 0),
         "preferences, lives of kinds and pairs: [events] names no kinds": not views.preferences,
+        "next kinds: no kind can be offered; name one in [events] offers": bool(views.preferences)
+        and not set(views.preferences) & set(affinity.offered_kinds(config.events)),
         "channels: there is no [contacts] table": not config.contacts,
         "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
         "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
