@@ -257,8 +257,9 @@ def _left_out(
         "micro-segments: too few customers, or nothing that differs between them": micro_segments is None
         and config.segments.clusters != (0, 0),
         "preferences, lives of kinds and pairs: [events] names no kinds": not views.preferences,
-        "next kinds: no kind can be offered; name one in [events] offers": bool(views.preferences)
-        and not set(views.preferences) & set(affinity.offered_kinds(config.events)),
+        "next kinds: no kind has the name of something sold; [events] offers names them": bool(views.preferences)
+        and config.events.offers is None
+        and not affinity.offered_kinds(config.events),
         "channels: there is no [contacts] table": not config.contacts,
         "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
         "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
