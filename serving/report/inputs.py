@@ -24,6 +24,7 @@ from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.scoring.score_tables import Scores
+from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation
 
@@ -97,7 +98,7 @@ class ReportInputs:
     scores: Scores
     tr: Language
     drivers: dict[str, list[Driver]]
-    treatments: dict[str, str]
+    advice: dict[str, str]
     evaluation: Evaluation | None
     audit: OptionalInput
     segments: OptionalInput
@@ -121,7 +122,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         scores,
         tr,
         translate_drivers(scores.manifest.drivers, config, tr),
-        dict(config.segments.treatments),
+        config_advice(config),
         _evaluation(config, scores),
         _audit(config, tr),
         _segments(config, scores, tr),

@@ -37,6 +37,7 @@ from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation import affinity, lifecycle_stages, profiles
+from serving.segmentation.advice import config_advice
 from serving.segmentation.assignments import (
     SCORED_GROUPS,
     Grouping,
@@ -157,7 +158,7 @@ def _segment_rows(
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((grouping for grouping in groupings if grouping.name == "rfm_group"), None)
-    rows, tr = [], get_language(config.language)
+    rows, tr, advice = [], get_language(config.language), config_advice(config)
     for grouping in groupings:
         codes = grouping.codes[now] if len(grouping.codes) == history.rows.num_rows else grouping.codes
         figures = profiles.group_figures(codes, len(grouping.groups), worth, _outcome(history, grouping))
@@ -169,7 +170,7 @@ def _segment_rows(
             words = {
                 "rule": rule,
                 "sets_apart": differences[place],
-                "treatment": tr(profiles.treatment_for(group, config.segments.treatments, mostly)),
+                "treatment": tr(advice.get(group) or advice.get(mostly, "")),
             }
             rows.append({"segmentation": grouping.name, "segment": group, **figures[place], **words})
     return pa.Table.from_pylist(rows, SEGMENTS_SCHEMA)
