@@ -195,18 +195,17 @@ def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Fea
 
 def _trend_features(activity: ActivityColumns, short: Window, long: Window) -> Iterator[Feature]:
     """The pace and the mean of the measure in a short window, compared with the next longer one."""
-    name, words = activity.name, _spaced(activity.name)
+    name, words, days = activity.name, _spaced(activity.name), {"days": short.days, "long": long.days}
     text = partial(phrase, activity=words, measure=_spaced(activity.measure), table=name)
     yield Feature(
         f"{name}_trend_{short}_{long}",
         lambda m: daily_rate(m, f"{name}:count", short) / daily_rate(m, f"{name}:count", long).nullif(0),
         f"{words} trend",
-        text("pace of the <activity> in the last <days> days against the last <long>", days=short.days, long=long.days),
+        text("pace of the <activity> in the last <days> days against the last <long>", **days),
         text(
             "<activity> {value:more often than before|less often than before|as often as before|?1}: "
             "{<table>_count_<days>d:count} in the last <days> days, {<table>_count_<long>d:count} in the last <long>",
-            days=short.days,
-            long=long.days,
+            **days,
         ),
         "ratio",
         long,
@@ -219,16 +218,11 @@ def _trend_features(activity: ActivityColumns, short: Window, long: Window) -> I
             f"{name}_mean_change_{short}_{long}",
             lambda m: _mean_measure(activity, str(short))(m) - _mean_measure(activity, str(long))(m),
             f"{words} trend",
-            text(
-                "average <measure> of the <activity> in the last <days> days less that of the last <long>",
-                days=short.days,
-                long=long.days,
-            ),
+            text("average <measure> of the <activity> in the last <days> days less that of the last <long>", **days),
             text(
                 "<measure> of the <activity>: {<table>_mean_<days>d:number} on average in the last <days> days, "
                 "{<table>_mean_<long>d:number} in the last <long>",
-                days=short.days,
-                long=long.days,
+                **days,
             ),
             "count",
             long,

@@ -110,7 +110,11 @@ def _order_size_features() -> Iterator[Feature]:
         unread="fewer than two orders",
         formula=SPREAD_FORMULA,
     )
-    yield Feature(
+    yield _large_orders_feature()
+
+
+def _large_orders_feature() -> Feature:
+    return Feature(
         "large_orders_share_ever",
         lambda m: m.large_orders / m.orders_ever,
         "order size",

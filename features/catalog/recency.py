@@ -121,6 +121,20 @@ def gap_features() -> Iterator[Feature]:
 
 def regularity_features() -> Iterator[Feature]:
     """How regular the rhythm is, and whether it changed."""
+    yield from _evenness_features()
+    yield from _pause_features()
+    yield Feature(
+        "active_months_share_ever",
+        lambda m: m.months / (_month_index(m.tenure) + 1),
+        "regularity",
+        phrase("share of months (<days> days) since the first order that had one", days=MONTH),
+        "an order in {value:share} of the months since the first",
+        "share",
+    )
+
+
+def _evenness_features() -> Iterator[Feature]:
+    """How evenly the orders are spread over time."""
     for name, compute, what, reading, unit, unread, formula in (
         (
             "gap_spread",
@@ -142,12 +156,18 @@ def regularity_features() -> Iterator[Feature]:
             FEWER_THAN_TWO,
             "0: evenly spread, 1: all at once",
         ),
+    ):
+        yield Feature(name, compute, "regularity", what, reading, unit, unread=unread, formula=formula)
+
+
+def _pause_features() -> Iterator[Feature]:
+    """The latest pauses between orders, compared with the usual one."""
+    for name, compute, what, reading, unread, formula in (
         (
             "gap_last_ratio",
             lambda m: m.gap_last / m.gap_mean,
             "last pause between orders, compared with the usual one",
             "{gap_last_days:days} between the last two orders; usually {gap_mean_days:days}",
-            "ratio",
             FEWER_THAN_TWO,
             "last gap / mean gap",
         ),
@@ -157,24 +177,11 @@ def regularity_features() -> Iterator[Feature]:
             "last three pauses between orders, compared with the usual one",
             "the last three pauses between orders were {value:longer than|shorter than|as long as|?1} usual for this "
             "customer; usually {gap_mean_days:days}",
-            "ratio",
             FEWER_THAN_FIVE,
             "mean of the last three gaps / mean gap",
         ),
     ):
-        yield Feature(name, compute, "regularity", what, reading, unit, unread=unread, formula=formula)
-    yield _active_months_feature()
-
-
-def _active_months_feature() -> Feature:
-    return Feature(
-        "active_months_share_ever",
-        lambda m: m.months / (_month_index(m.tenure) + 1),
-        "regularity",
-        phrase("share of months (<days> days) since the first order that had one", days=MONTH),
-        "an order in {value:share} of the months since the first",
-        "share",
-    )
+        yield Feature(name, compute, "regularity", what, reading, "ratio", unread=unread, formula=formula)
 
 
 def silence_features() -> Iterator[Feature]:

@@ -87,15 +87,13 @@ def money_window_features(w: Window) -> Iterator[Feature]:
 
 def _order_size_features(w: Window) -> Iterator[Feature]:
     """Mean, maximum and spread of order amounts, and the mean compared with the usual one."""
-    for stem, compute, what, how, unit, unread, usual in (
+    for stem, compute, what, how, unit in (
         (
             "order_amount_mean",
             lambda m: money(m[f"spend_{w}"]) / m[f"orders_{w}"].nullif(0),
             "average order amount",
             "an average order of {value:money}",
             "money",
-            "no order",
-            "{order_amount_mean_ever:money}",
         ),
         (
             "order_amount_max",
@@ -103,8 +101,6 @@ def _order_size_features(w: Window) -> Iterator[Feature]:
             "largest order",
             "largest order {value:money}",
             "money",
-            "no order",
-            "{order_amount_mean_ever:money}",
         ),
         (
             "order_amount_spread",
@@ -113,8 +109,6 @@ def _order_size_features(w: Window) -> Iterator[Feature]:
             f"orders of {{value:{VARYING}}} amounts, {{order_amount_mean_<days>d:money}} on average and up to "
             "{order_amount_max_<days>d:money},",
             "ratio",
-            "fewer than two orders",
-            "",
         ),
         (
             "order_amount_trend",
@@ -122,12 +116,12 @@ def _order_size_features(w: Window) -> Iterator[Feature]:
             "average order amount against the usual one",
             "an average order of {order_amount_mean_<days>d:money}",
             "ratio",
-            "no order",
-            "{order_amount_mean_ever:money}",
         ),
     ):
-        formula = SPREAD_FORMULA if "spread" in stem else ""
-        yield replace(window_feature(w, stem, compute, "order size", what, how, unit, unread, usual), formula=formula)
+        varies = stem == "order_amount_spread"
+        unread, usual = ("fewer than two orders", "") if varies else ("no order", "{order_amount_mean_ever:money}")
+        feature = window_feature(w, stem, compute, "order size", what, how, unit, unread, usual)
+        yield replace(feature, formula=SPREAD_FORMULA if varies else "")
 
 
 def refund_share(span: str) -> Compute:
