@@ -1,9 +1,9 @@
 """The steps of a scoring run: build features, predict for everybody, then explain chunk by chunk in bounded memory.
 
-A tier is a rank among all customers, and so is a segment; so a first pass predicts for everybody; predictions are small and stay in memory.
-The second pass explains a few thousand customers at a time and writes one part file for each chunk. Each finished step
-is recorded in the run's journal and is not repeated. Both passes run in this process or on Spark's workers
-(`serving.scoring.spark_executor`).
+Tier and segment depend on all customers, so a first pass predicts for everybody; predictions are small and stay in
+memory. The second pass explains a few thousand customers at a time and writes one part file for each chunk. Each
+finished step is recorded in the run's journal and is not repeated. Both passes run in this process or on Spark's
+workers (`serving.scoring.spark_executor`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What to do with the customers of a group, in words that agree with the plan.
 
-A plan spends wherever an action saves more than it costs: its gain is a share of the value at risk, less the cost. So no
-text forbids to spend on a group, or promises that an action pays; it says where to look first, and leaves the sum to the
-plan. Contracts have texts of their own: their customers renew or cancel.
+A plan spends wherever an action saves more than it costs: its gain is a share of the value at risk, less the cost. So
+no text forbids to spend on a group or promises that an action pays; it says where to look first, and leaves the sum to
+the plan. Contracts have texts of their own: their customers renew or cancel.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ADVICE: Mapping[str, str] = MappingProxyType(
         "high": N_("the best service: each of them would be a large loss"),
         "middle": N_("room to grow: recommend and bundle"),
         "low": N_("cheap, automated contacts first"),
-        "save first": N_("act here first: they hold half of the value at risk, so what keeps them saves the most"),
+        "save first": N_("act here first: most is at risk with them, so keeping them saves the most"),
         "let go": N_("little is at stake: contact them only where that costs less than it saves"),
         "keep": N_("keep them content with good service; a discount only where the plan finds that it pays"),
         "grow": N_("recommend and bundle to raise what they spend"),
@@ -52,7 +52,7 @@ CONTRACT_ADVICE: Mapping[str, str] = MappingProxyType(
         "dormant": N_("they hardly use it any more: help them to start again before they cancel"),
         "middle": N_("room to grow: offer an addition at the renewal"),
         "save first": N_(
-            "act here first, before they cancel: they hold half of the value at risk, so each renewal saves the most"
+            "act here first, before they cancel: most is at risk with them, so their renewals save the most"
         ),
         "let go": N_("little is at stake: a reminder to renew; more only where that costs less than it saves"),
         "keep": N_("renew early and keep the service good; a discount only where the plan finds that it pays"),

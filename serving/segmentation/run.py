@@ -34,7 +34,6 @@ from features.intake.log import Business, as_date, opened
 from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
-from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation import affinity, lifecycle_stages, profiles
 from serving.segmentation.advice import config_advice
@@ -90,11 +89,12 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
         scores = read_scores(config, None if cutoff is None else as_date(cutoff))
         refuse_other_zone(config, scores)
         scored, history = read_scored_columns(scores), gather_history(log, scores.cutoff)
+    tr = get_language(config.language)
     now = history.rows_at(len(history.cutoffs) - 1)
     _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))
     micro_segments = fit_micro_segments(config, history, now)
     current = feature_groupings(config, history, micro_segments)
-    groupings = [*current, *score_groupings(scored, get_language(config.language))]
+    groupings = [*current, *score_groupings(scored, scores.manifest.segment_rules, tr)]
     tables = {
         "customers": _customers(history, now, current, scored),
         "segments": _segment_rows(config, history, groupings, scored, now, scores.spread),
@@ -234,7 +234,7 @@ def _build_manifest(
         "customers": tables["customers"].num_rows,
         "rules": {"version": config.segments.version, "digest": digest, **rules},
         "stage_rules": lifecycle_stages.STAGE_RULES_VERSION,
-        "segment_rules": value_tiers.RULES_VERSION,
+        "segment_rules": scores.manifest.segment_rules,
         "window": str(history.names.window or "ever"),
         "micro_segments": micro_segments.to_dict() if micro_segments else None,
         "kind_periods": {"count": history.views.periods, "every": str(config.task.every)},
@@ -263,7 +263,7 @@ def _left_out(
         and not affinity.offered_kinds(config.events),
         "channels: there is no [contacts] table": not config.contacts,
         "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
-        "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
+        "movement of tier and segment: no earlier cutoff is scored by the same rules": "tier" not in moved and followed,
         f"the window {wanted}: the log is shorter than that, {used} stands for it": bool(wanted) and wanted != used,
     }
     return [text for text, lacking in lacks.items() if lacking]

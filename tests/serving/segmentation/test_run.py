@@ -54,7 +54,7 @@ def _put(config: Config, cutoff: date, rows: pa.Table) -> pa.Table:
     worth = rng.gamma(1.0, 100.0, n)
     money = {"value": worth * (1 - churn), "value_at_risk": worth * churn} if config.has_value else {}
     tiers = value_tiers.assign_tiers(worth)
-    groups = {"tier": tiers, "segment": value_tiers.assign_segments(tiers, churn)}
+    groups = {"tier": tiers, "segment": value_tiers.assign_segments(tiers, churn, worth)}
     columns = {"customer_id": rows["customer_id"], "cutoff": rows["cutoff"], "churn_probability": churn}
     full = {**columns, **money, **groups}
     table = pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA)
