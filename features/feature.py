@@ -51,7 +51,7 @@ class Feature:
         return "string" if self.unit == "level" else "float64"
 
     def format_reading(self, row: Row) -> str:
-        """Format a customer's value, such as 'last order 74 days ago; usually every 12 days'."""
+        """Format a customer's value, such as 'last order 74 days ago, usually every 12 days'."""
         return format_reading(row[self.name], row, self.reading, self.unread, self.at_zero)
 
 

@@ -30,8 +30,8 @@ def fill_template(template: str, value: Any, row: Row) -> str:
 
     >>> fill_template("{value:#order}, usually every {gap_mean_days:days}", 1.0, {"gap_mean_days": 12.3})
     '1 order, usually every 12 days'
-    >>> [fill_template("{value:#order}[[; usually {usual:number}]]", 1.0, {"usual": usual}) for usual in (2.5, None)]
-    ['1 order; usually 2.5', '1 order']
+    >>> [fill_template("{value:#order}[[, usually {usual:number}]]", 1.0, {"usual": usual}) for usual in (2.5, None)]
+    ['1 order, usually 2.5', '1 order']
     """
     parts = []
     for optional, fields in _sections(template):

@@ -96,7 +96,7 @@ def _order_size_features() -> Iterator[Feature]:
         lambda m: money(m.order_amount_max_ever),
         "order size",
         "largest order",
-        "largest order {value:money}; usually {order_amount_mean_ever:money}",
+        "largest order {value:money}, usually {order_amount_mean_ever:money}",
         "money",
     )
     yield Feature(
@@ -131,7 +131,7 @@ def _large_orders_feature() -> Feature:
 
 
 def _last_order_features() -> Iterator[Feature]:
-    reading = "last bought for {amount_last:money}; usually {order_amount_mean_ever:money} an order"
+    reading = "last bought for {amount_last:money}, usually {order_amount_mean_ever:money} an order"
     yield Feature(
         "amount_last",
         lambda m: money(m.last_spend),

@@ -89,7 +89,7 @@ def recency_features() -> Iterator[Feature]:
         lambda m: m.recency,
         "silence",
         "days since the last order",
-        f"last order {{value:days}} ago[[; {USUAL_GAP}]]",
+        f"last order {{value:days}} ago[[, {USUAL_GAP}]]",
         "days",
         actionable=True,
     )
@@ -107,13 +107,13 @@ def gap_features() -> Iterator[Feature]:
             "gap_last_days",
             "gap_last",
             "days between the last two orders",
-            "{value:days} between the last two orders; usually {gap_mean_days:days}",
+            "{value:days} between the last two orders, usually {gap_mean_days:days}",
         ),
         (
             "gap_longest_days",
             "gap_max",
             "longest pause between orders",
-            "longest pause so far {value:days}; usually {gap_mean_days:days}",
+            "longest pause so far {value:days}, usually {gap_mean_days:days}",
         ),
     ):
         yield Feature(name, measure_value(measure), "gaps", what, reading, "days", unread=FEWER_THAN_TWO)
@@ -167,7 +167,7 @@ def _pause_features() -> Iterator[Feature]:
             "gap_last_ratio",
             lambda m: m.gap_last / m.gap_mean,
             "last pause between orders, compared with the usual one",
-            "{gap_last_days:days} between the last two orders; usually {gap_mean_days:days}",
+            "{gap_last_days:days} between the last two orders, usually {gap_mean_days:days}",
             FEWER_THAN_TWO,
             "last gap / mean gap",
         ),
@@ -176,7 +176,7 @@ def _pause_features() -> Iterator[Feature]:
             lambda m: (m.gaps > RECENT_GAPS).ifelse(m.gap_lately / RECENT_GAPS / m.gap_mean, ibis.null("float64")),
             "last three pauses between orders, compared with the usual one",
             "the last three pauses between orders were {value:longer than|shorter than|as long as|?1} usual for this "
-            "customer; usually {gap_mean_days:days}",
+            "customer ({gap_mean_days:days})",
             FEWER_THAN_FIVE,
             "mean of the last three gaps / mean gap",
         ),
@@ -191,7 +191,7 @@ def silence_features() -> Iterator[Feature]:
             "overdue_ratio",
             lambda m: m.recency / m.gap_mean,
             "days since the last order, compared with the customer's usual gap",
-            f"last order {{recency_days:days}} ago; {USUAL_GAP}",
+            f"last order {{recency_days:days}} ago, {USUAL_GAP}",
             "ratio",
             "days since the last order / mean gap",
         ),
@@ -199,7 +199,7 @@ def silence_features() -> Iterator[Feature]:
             "overdue_longest_ratio",
             lambda m: m.recency / m.gap_max,
             "days since the last order, compared with the customer's longest pause",
-            "last order {recency_days:days} ago; longest pause before {gap_longest_days:days}",
+            "last order {recency_days:days} ago, longest pause before {gap_longest_days:days}",
             "ratio",
             "days since the last order / longest gap",
         ),
@@ -207,7 +207,7 @@ def silence_features() -> Iterator[Feature]:
             "silence_probability",
             _silence_probability,
             "how rare a pause as long as the current one is for the customer",
-            "last order {recency_days:days} ago; {value:share} of this customer's pauses, this one included, were as "
+            "last order {recency_days:days} ago, {value:share} of this customer's pauses, this one included, were as "
             "long",
             "share",
             "(1 + gaps at least as long as the silence) / (1 + gaps)",
@@ -216,7 +216,7 @@ def silence_features() -> Iterator[Feature]:
             "next_order_due_days",
             lambda m: m.gap_mean - m.recency,
             "days until the next order is due by the customer's own rhythm (below 0: overdue)",
-            f"next order {{value:due in *|overdue by *|days}}; {USUAL_GAP}",
+            f"next order {{value:due in *|overdue by *|days}}, {USUAL_GAP}",
             "days",
             "mean gap - days since the last order",
         ),

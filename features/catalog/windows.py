@@ -171,7 +171,7 @@ def window_feature(
         "discount": "no discount",
     }
     nothing = "no item" if stem == "items_count" else zero_by_family.get(family, "")
-    usually = f"[[; usually {usual}]]" if usual else ""
+    usually = f"[[, usually {usual}]]" if usual else ""
     return Feature(
         f"{stem}_{w}",
         compute,

@@ -58,14 +58,14 @@ def test_a_template_with_a_null_slot_gives_the_text_for_null(gap: float | None) 
 def test_zero_may_have_a_text_of_its_own() -> None:
     assert format_reading(0.0, {}, "{value:#order}", at_zero="no order") == "no order"
     assert format_reading(0.0, {}, "{value:#order}") == "0 orders"
-    assert format_reading(0.0, {"usual": 2.0}, "{value:#order}", at_zero="none; usually {usual:count}") == (
-        "none; usually 2"
+    assert format_reading(0.0, {"usual": 2.0}, "{value:#order}", at_zero="none, usually {usual:count}") == (
+        "none, usually 2"
     )
 
 
 def test_a_part_in_brackets_is_left_out_with_its_null() -> None:
-    template = "last order {value:days} ago[[; usually every {gap:days}]][[; {orders:#order}]]"
-    assert fill_template(template, 9.0, {"gap": 3.0, "orders": None}) == "last order 9 days ago; usually every 3 days"
+    template = "last order {value:days} ago[[, usually every {gap:days}]][[; {orders:#order}]]"
+    assert fill_template(template, 9.0, {"gap": 3.0, "orders": None}) == "last order 9 days ago, usually every 3 days"
     assert fill_template(template, 9.0, {"gap": None, "orders": 1.0}) == "last order 9 days ago; 1 order"
     assert fill_template("[a] and {value:count}", 1.0, {}) == "[a] and 1"
 

@@ -129,7 +129,7 @@ def test_a_reading_needs_no_statistics(features: tuple[Feature, ...]) -> None:
 @pytest.mark.parametrize(
     ("name", "row", "text"),
     [
-        ("recency_days", {"recency_days": 60.0, "gap_mean_days": 4.0}, "last order 60 days ago; usually every 4 days"),
+        ("recency_days", {"recency_days": 60.0, "gap_mean_days": 4.0}, "last order 60 days ago, usually every 4 days"),
         ("recency_days", {"recency_days": 60.0, "gap_mean_days": None}, "last order 60 days ago"),
         (
             "orders_fading_90d",
@@ -139,7 +139,7 @@ def test_a_reading_needs_no_statistics(features: tuple[Feature, ...]) -> None:
         (
             "orders_count_90d",
             {"orders_count_90d": 0.0, "orders_rate_ever": 2.5},
-            "no order in the last 90 days; usually 2.5 a month",
+            "no order in the last 90 days, usually 2.5 a month",
         ),
         ("orders_rank_365d", {"orders_rank_365d": 0.92}, "more orders in the last 365 days than 92% of customers"),
         ("orders_rank_365d", {"orders_rank_365d": 0.08}, "only 8% of customers had fewer orders in the last 365 days"),
