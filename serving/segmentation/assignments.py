@@ -140,11 +140,12 @@ def score_groupings(scores: Scores, scored: pa.Table, tr: Language) -> list[Grou
         tr: The language of the rules.
 
     Returns:
-        Both segmentations.
+        Both segmentations, with the rules of the version by which they were scored.
 
     Raises:
         DataError: A customer has a tier or segment that Regulars does not assign.
     """
+    rules = value_tiers.TIER_RULES | value_tiers.segment_rules(scores.manifest.segment_rules)
     groupings = []
     for name, groups in SCORED_GROUPS.items():
         codes = _codes(scored[name], groups)
@@ -153,7 +154,7 @@ def score_groupings(scores: Scores, scored: pa.Table, tr: Language) -> list[Grou
                 f"{scores.folder}: {unknown:,} of {scored.num_rows:,} customers have a {name} other than "
                 f"{', '.join(groups)}; run `regulars score --cutoff {scores.cutoff}` again"
             )
-        groupings.append(Grouping(name, groups, codes, [tr(value_tiers.RULES[group]) for group in groups]))
+        groupings.append(Grouping(name, groups, codes, [tr(rules[group]) for group in groups]))
     return groupings
 
 
@@ -188,11 +189,12 @@ def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> 
         scored: Their columns, as `read_scored_columns` returns them.
 
     Returns:
-        One history for each of both; none if no earlier cutoff is scored.
+        One history for each of both; none if no earlier cutoff is scored by the same rules.
     """
     days = [day for day in config.outputs.scored_cutoffs() if day < scores.cutoff]
-    earlier = days[-config.segments.history :] if config.segments.history else []
-    tables = [*(read_scored_columns(read_scores(config, day)) for day in earlier), scored]
+    before = [read_scores(config, day) for day in (days[-config.segments.history :] if config.segments.history else [])]
+    alike = [each for each in before if each.manifest.segment_rules == scores.manifest.segment_rules]
+    earlier, tables = [each.cutoff for each in alike], [*map(read_scored_columns, alike), scored]
     if len(tables) < 2:
         return []
     ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()
