@@ -222,7 +222,7 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
 
 def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
     """Every mature cutoff that models can learn from, ascending."""
-    return task.mature_cutoffs(tables.first, tables.end)
+    return task.mature_cutoffs(tables.first, tables.labels_end)
 
 
 def with_too_long_windows(tables: Tables, task: Task) -> Tables:

@@ -242,7 +242,7 @@ def _mature_contacts(
     contacts: pd.DataFrame, arms: Sequence[str], tables: Tables, task: Task, left_out: dict[str, int]
 ) -> pd.DataFrame:
     """The contacts whose horizon has passed; raises DataError if an arm has none."""
-    latest = tables.end - task.horizon.delta
+    latest = tables.labels_end - task.horizon.delta
     known = contacts.day.map(lambda day: day <= latest).astype(bool)
     left_out["immature"] = int((~known).sum())
     for arm in arms:

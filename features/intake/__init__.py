@@ -41,7 +41,7 @@ __getattr__, __all__ = lazy_exports(
         "reused_orders": ["LATER_USE", "PAUSE"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
-        "tables": ["OWNED", "OWN_ID", "SetAsideRows", "SideTable", "Tables"],
+        "tables": ["LabelDelay", "NO_LABEL_DELAY", "OWNED", "OWN_ID", "SetAsideRows", "SideTable", "Tables"],
         "times": ["zone_notes"],
     },
 )

@@ -25,6 +25,7 @@ from features.intake.customer_table import with_customer_table
 from features.intake.earlier_ids import earlier_ids_problem
 from features.intake.identifiers import as_identifier, earlier_identifier
 from features.intake.identity import join_persons
+from features.intake.label_delay import with_label_delay
 from features.intake.reused_orders import split_reused_orders
 from features.intake.section_rows import SectionRows, first_reason, section_rows
 from features.intake.set_aside import (
@@ -106,7 +107,7 @@ def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
         contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
         tables = replace(tables, sides=sides, fingerprint=json_digest([tables.fingerprint, contents]))
     tables = extend_to_term_ends(with_customer_table(tables, config, engine), engine)
-    return join_persons(tables, config, engine)
+    return with_label_delay(join_persons(tables, config, engine), config, engine)
 
 
 def _normalise(rows: SectionRows) -> ibis.Table:

@@ -30,7 +30,7 @@ from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
 from training.data.prediction import Prediction, PredictionInterval
-from training.data.time_split import Fold, Sample, fold_at, sample_at, why_too_few
+from training.data.time_split import Fold, Sample, fold_at, sample_at, training_sample, why_too_few
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, evaluation_segments
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import cutoffs_plot
@@ -125,13 +125,13 @@ def predict_rolling(rows: Snapshots, config: Config, most: int) -> tuple[list[Cu
     bar = tqdm(total=len(chosen) * (1 + len(baselines)), desc="backtesting cutoffs", leave=False, disable=None)
     with bar:
         for fold in chosen:
-            train, truth = sample_at(rows, fold.train), sample_at(rows, [fold.test])
+            train, truth = training_sample(rows, fold), sample_at(rows, [fold.test])
             why = why_too_few(train, truth, has_money(rows))
             if why:
                 left_out.append(f"{fold.test}: {why}")
                 bar.update(1 + len(baselines))
                 continue
-            predicted = {OURS: predict_with_ours(rows, config, fold.train, truth)}
+            predicted = {OURS: predict_with_ours(rows.as_known(fold.test), config, fold.train, truth)}
             bar.update()
             for name, baseline in baselines.items():
                 predicted[name] = baseline(train, truth, rows.task.horizon)

@@ -1,0 +1,160 @@
+"""How long labels wait for late rows, so that a customer whose purchase is not known yet does not count as churned.
+
+Rows of the last days of a log may still arrive. From the log's own delays (known_at - time) follows how many days after
+a horizon 99% of its rows are usually known. The newest delays are cut off, because a row that is still on its way is in
+no log. So their distribution is estimated for right-truncated times: the product of reverse-time hazards (Lagakos,
+Barraj and De Gruttola, Biometrika 75, 1988; Kalbfleisch and Lawless, JASA 84, 1989).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+import ibis
+import numpy as np
+
+from features.config.load import Config
+from features.engines.base import Engine
+from features.intake.subscription_terms import one_row_per_term
+from features.intake.tables import LabelDelay, Tables
+from features.task import Window
+
+USUAL, NO_WAIT = "usual", "none"  # other values of [task] label_delay are durations
+ARRIVED = 0.99  # share of the rows of a horizon that must usually have arrived
+EPOCH = date(1970, 1, 1).toordinal()
+RECENT = Window(365)  # older delays, such as those of a first load of the log, say nothing about today's
+
+
+@dataclass(frozen=True)
+class ArrivalCounts:
+    """How many rows of each day became known how many days later.
+
+    Attributes:
+        day: Days (n,) as ordinals.
+        delay: Days (n,) from them until the rows were known, 0 or more.
+        rows: Numbers of rows (n,).
+    """
+
+    day: np.ndarray
+    delay: np.ndarray
+    rows: np.ndarray
+
+    @property
+    def last_seen(self) -> int:
+        """The last day on which a row became known; 0 without rows."""
+        return int((self.day + self.delay).max(initial=0))
+
+    def where(self, mask: np.ndarray) -> ArrivalCounts:
+        """The entries of a mask (n,)."""
+        return ArrivalCounts(self.day[mask], self.delay[mask], self.rows[mask])
+
+
+def with_label_delay(tables: Tables, config: Config, engine: Engine) -> Tables:
+    """The tables with the days that labels wait for late rows, by [task] label_delay.
+
+    Args:
+        tables: The contract.
+        config: Its sections, and how long to wait.
+        engine: Where the tables are.
+
+    Returns:
+        The tables, the same if nothing can be late.
+    """
+    key, horizon = config.task.label_delay, config.task.horizon
+    if key == NO_WAIT or (key == USUAL and not _says_when_known(config)):
+        return tables
+    delays = []
+    for rows in _rows_of_labels(tables, config):
+        counts = _arrival_counts(rows, tables, horizon, engine)
+        delay = usual_delay(counts, horizon) if key == USUAL else LabelDelay(Window.parse(key).days, given=True)
+        delays.append(replace(delay, wait=_days_to_wait(counts, delay.days, tables)))
+    longest = max(delays, key=lambda delay: (delay.wait, delay.days))
+    recorded = tables.recorded_tables and replace(tables.recorded_tables, label_delay=longest)
+    return replace(tables, label_delay=longest, recorded_tables=recorded)
+
+
+def usual_delay(counts: ArrivalCounts, horizon: Window) -> LabelDelay:
+    """After how many days 99% of the rows of a horizon are usually known; at most a horizon.
+
+    Args:
+        counts: The rows by day and delay.
+        horizon: Of the labels.
+
+    Returns:
+        The delay, still without its `wait`.
+
+    >>> at_once = ArrivalCounts(np.arange(100), np.zeros(100, int), np.full(100, 9))
+    >>> usual_delay(at_once, Window(28)).days
+    0
+    >>> five_days = ArrivalCounts(np.arange(100), np.full(100, 5), np.full(100, 9))
+    >>> usual_delay(five_days, Window(28)).days
+    5
+    """
+    share = known_share(counts.where(counts.day > counts.last_seen - RECENT.days))
+    longest = len(share) - 1
+    by_day = np.concatenate([share, np.ones(horizon.days)])
+    for days in range(min(longest, horizon.days) + 1):
+        if by_day[days : days + horizon.days].mean() >= ARRIVED:
+            return LabelDelay(days)
+    return LabelDelay(horizon.days, capped=True)
+
+
+def known_share(counts: ArrivalCounts) -> np.ndarray:
+    """The share of rows (m,) that are known 0, 1, ..., m - 1 days after they happened.
+
+    A row with a delay of d can be in the log only if it happened d days before the end of the log or earlier. So the
+    hazard at d, in reverse time, counts only the rows of days that early.
+
+    >>> day, delay = np.array([1, 1, 2]), np.array([0, 1, 0])  # the late row of day 2 comes on day 3
+    >>> known_share(ArrivalCounts(day, delay, np.array([10, 10, 10]))).tolist()
+    [0.5, 1.0]
+    """
+    share = np.ones(int(counts.delay.max(initial=0)) + 1)
+    for delay in range(len(share) - 1, 0, -1):
+        at_risk = (counts.delay <= delay) & (counts.day <= counts.last_seen - delay)
+        hazard = counts.rows[at_risk & (counts.delay == delay)].sum() / max(counts.rows[at_risk].sum(), 1)
+        share[delay - 1] = share[delay] * (1 - hazard)
+    return share
+
+
+def _says_when_known(config: Config) -> bool:
+    """Whether any table that labels read says when a row became known."""
+    terms = config.subscriptions if config.task.churn == "cancelled" else None
+    return bool(config.events.known_at or (terms and (terms.known_at or terms.end_known_at)))
+
+
+def _rows_of_labels(tables: Tables, config: Config) -> Sequence[ibis.Table]:
+    """The rows, with day and seen, that labels are computed from: events, and for contracts the ends of terms."""
+    events = tables.recorded.events.select("day", "seen")
+    if config.task.churn != "cancelled":
+        return [events]
+    terms = one_row_per_term(tables.recorded.sides["subscriptions"].rows)
+    ends = terms.filter(terms.end.notnull()).select(day=terms.end, seen=terms.end_seen)
+    return [ends] if config.only_subscriptions else [events, ends]
+
+
+def _arrival_counts(rows: ibis.Table, tables: Tables, horizon: Window, engine: Engine) -> ArrivalCounts:
+    """The counts of rows before the end of the log that were known by a horizon after it.
+
+    Later times may be mistyped.
+    """
+    inside = (rows.day < ibis.literal(tables.end)) & (rows.seen < ibis.literal(tables.end + horizon.delta))
+    past = rows.filter(inside)
+    table = engine.to_arrow(past.group_by("day", "seen").aggregate(rows=past.count()))
+    day, seen = (table[name].to_numpy().astype("datetime64[D]").astype(int) for name in ("day", "seen"))
+    return ArrivalCounts(day + EPOCH, seen - day, table["rows"].to_numpy().astype(int))
+
+
+def _days_to_wait(counts: ArrivalCounts, delay: int, tables: Tables) -> int:
+    """The days before the end of the log whose rows have not had the delay to arrive.
+
+    The log was read on the last day on which a row became known within the delay.
+    """
+    usual = counts.where(counts.delay <= delay)
+    if not len(usual.day):
+        return delay
+    after_last = timedelta(days=0 if tables.contract.has_clock else 1)
+    read_on = max(tables.end, date.fromordinal(usual.last_seen) + after_last)
+    return max((tables.end - read_on).days + delay, 0)
