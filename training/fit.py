@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from features.config.load import Config
 from features.errors import DataError
+from features.intake.label_delay import label_delay_note
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
@@ -119,8 +120,19 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         predictions=predictions,
         tuned=tuned,
         split=split,
-        notes=(*contacted_note(snapshots), *heavy_value_note(snapshots), *notes, *not_evaluated),
+        notes=(
+            *delay_note(snapshots),
+            *contacted_note(snapshots),
+            *heavy_value_note(snapshots),
+            *notes,
+            *not_evaluated,
+        ),
     )
+
+
+def delay_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Says which cutoffs are not used because rows of their horizon may still arrive; empty if there are none."""
+    return label_delay_note(snapshots.label_delay, snapshots.end, snapshots.task.horizon)
 
 
 def contacted_note(snapshots: Snapshots) -> tuple[str, ...]:

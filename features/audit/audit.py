@@ -28,6 +28,7 @@ from features.engines.base import Engine
 from features.errors import DataError, printable
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
+from features.intake.label_delay import label_delay_note
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.intake.times import zone_notes
@@ -248,11 +249,12 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
         One sentence a breach.
     """
     breaches = [*([tables.earlier_ids] if tables.earlier_ids else []), *_stray_dates(days, task)]
-    span = (tables.end - tables.first).days
+    span, waits = (tables.labels_end - tables.first).days, tables.label_delay.wait
     if span <= task.horizon.days:
+        late = f", without {waits} days whose rows may still arrive ([task] label_delay)," if waits else ""
         breaches.append(
-            f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
-            f"no label can mature; provide a longer log or set a horizon below {span}d"
+            f"the log spans {span} days ({tables.first} to {tables.labels_end}){late} but [task] horizon is "
+            f"{task.horizon}: no label can mature; provide a longer log or set a horizon below {span}d"
         )
     if tables.contract.has_amount and not engine.count_rows(tables.events.filter(tables.events.amount > 0)):
         breaches.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
@@ -301,7 +303,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
         notes.append("the log has no amounts: churn can be predicted, value cannot")
     count = len(mature_cutoffs(tables, task))
     notes.append(f"{count} dates, {task.every} apart, have an outcome that is known and can be learned from")
-    return notes
+    return [*notes, *label_delay_note(tables.label_delay, tables.end, task.horizon)]
 
 
 def _buyers(tables: Tables, engine: Engine) -> dict[str, Any]:

@@ -34,6 +34,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "earlier_ids": ["earlier_names"],
         "identity": ["customer_names", "persons_of", "read_persons", "rows_at"],
+        "label_delay": ["label_delay_note"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "set_aside": ["UNUSABLE", "mask_text", "unusable_reason"],
         "read_log": ["read_customer_events", "read_tables"],

@@ -119,6 +119,35 @@ def known_share(counts: ArrivalCounts) -> np.ndarray:
     return share
 
 
+def label_delay_note(delay: LabelDelay, end: date, horizon: Window) -> tuple[str, ...]:
+    """Says which cutoffs have no outcome yet because rows may still arrive; empty if it is the same ones as without.
+
+    Args:
+        delay: How long labels wait.
+        end: First day about which the log says nothing.
+        horizon: Of the labels.
+
+    Returns:
+        No sentence or one.
+
+    >>> label_delay_note(LabelDelay(6, wait=5), date(2024, 3, 31), Window(28))[0].split(". ")[1]
+    'Outcomes count up to 2024-03-26, 5 days before the end of the log, so the newest cutoff with one is 2024-02-27'
+    """
+    if not delay.wait:
+        return ()
+    of_horizon = f"of the rows of a horizon ({horizon})"
+    why = f"99% {of_horizon} are usually known {delay.days} days after it"
+    if delay.given:
+        why = f"outcomes wait {delay.days} days for rows that become known late"
+    elif delay.capped:
+        why = f"less than 99% {of_horizon} are usually known {horizon} after it, and outcomes wait no longer"
+    until = end - timedelta(days=delay.wait)
+    return (
+        f"{why} ([task] label_delay). Outcomes count up to {until}, {delay.wait} days before the end of the log, so "
+        f"the newest cutoff with one is {until - horizon.delta} and not {end - horizon.delta}",
+    )
+
+
 def _says_when_known(config: Config) -> bool:
     """Whether any table that labels read says when a row became known."""
     terms = config.subscriptions if config.task.churn == "cancelled" else None
