@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from features.config.load import Config
 from features.errors import DataError
-from features.intake.label_delay import label_delay_note
+from features.label_delay import label_delay_note
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
 from training.data.heavy_values import heavy_value_note
 from training.data.prediction import OutOfTimePredictions, Prediction
-from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, time_splits, training_sample
+from training.data.time_split import MIN_PER_OUTCOME, Fold, Sample, TimeSplit, sample_at, time_splits, training_sample
 from training.evaluation.evaluate import (
     OURS,
     Evaluation,
@@ -93,8 +93,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
     with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        known_then = snapshots.as_known(split.test.test)
-        evaluated = fit_ensemble(known_then, config, split.test.train, parameters)
+        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
@@ -105,9 +104,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
         steps.update()
         value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
-        evaluated_bundle, _ = with_longer_horizons(
-            evaluated.value, known_then, config, split.test.train, split.test.test
-        )
+        evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
@@ -128,6 +125,13 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             *not_evaluated,
         ),
     )
+
+
+def _with_longer_horizons_then(
+    value: ModelBundle | None, snapshots: Snapshots, config: Config, test: Fold
+) -> ModelBundle | None:
+    """The evaluated value model with the longer horizons that were known at its test cutoff."""
+    return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
 
 
 def delay_note(snapshots: Snapshots) -> tuple[str, ...]:

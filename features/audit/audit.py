@@ -28,11 +28,11 @@ from features.engines.base import Engine
 from features.errors import DataError, printable
 from features.intake import read_log
 from features.intake.customer_table import customer_breaches, customer_facts, customer_lines, customer_notes
-from features.intake.label_delay import label_delay_note
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.intake.times import zone_notes
 from features.json_files import document_text
+from features.label_delay import label_delay_note
 from features.money import TICKS
 from features.task import Task, Window
 

@@ -34,7 +34,6 @@ __getattr__, __all__ = lazy_exports(
         ],
         "earlier_ids": ["earlier_names"],
         "identity": ["customer_names", "persons_of", "read_persons", "rows_at"],
-        "label_delay": ["label_delay_note"],
         "log": ["Business", "Log", "as_date", "config_of", "opened"],
         "set_aside": ["UNUSABLE", "mask_text", "unusable_reason"],
         "read_log": ["read_customer_events", "read_tables"],
@@ -42,7 +41,7 @@ __getattr__, __all__ = lazy_exports(
         "reused_orders": ["LATER_USE", "PAUSE"],
         "side_tables": ["read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
-        "tables": ["LabelDelay", "NO_LABEL_DELAY", "OWNED", "OWN_ID", "SetAsideRows", "SideTable", "Tables"],
+        "tables": ["OWNED", "OWN_ID", "SetAsideRows", "SideTable", "Tables"],
         "times": ["zone_notes"],
     },
 )

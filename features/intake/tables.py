@@ -10,6 +10,7 @@ import ibis
 
 from features.config.data_contract import DataContract
 from features.errors import DataError
+from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.persons import NO_PERSONS, Persons
 from features.sources.files import FilesRead
 
@@ -41,26 +42,6 @@ class SideTable:
     rows_read: int
     set_aside: tuple[SetAsideRows, ...]
     files: tuple[FilesRead, ...] = ()
-
-
-@dataclass(frozen=True)
-class LabelDelay:
-    """How long labels wait for late rows.
-
-    Attributes:
-        days: So many days after a horizon, 99% of its rows have usually become known.
-        wait: So many days before the end of the log, labels are known up to; 0 if the rows have had their time.
-        given: Whether [task] label_delay says the days, and not the log.
-        capped: Whether 99% have not become known within a further horizon, beyond which no label waits.
-    """
-
-    days: int = 0
-    wait: int = 0
-    given: bool = False
-    capped: bool = False
-
-
-NO_LABEL_DELAY = LabelDelay()
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ __getattr__, __all__ = lazy_exports(
             "owned_columns",
             "rows_after_contact",
             "rows_in_horizon",
+            "rows_on_contact_day",
             "terms_at_cutoffs",
             "visible_at_cutoffs",
             "with_age",

@@ -197,6 +197,24 @@ def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) 
     return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
 
 
+def rows_on_contact_day(rows: ibis.Table, contacts: ibis.Table) -> ibis.Table:
+    """Customers and cutoffs with a row on the day of their contact, and how many of these came before it.
+
+    Args:
+        rows: customer_id, day and time.
+        contacts: customer_id, cutoff, contact_day and contact_time (null: no contact, only a day).
+
+    Returns:
+        customer_id, cutoff and before (null without a contact).
+    """
+    theirs = (rows.customer_id == contacts.customer_id) & _is_owned(rows, contacts.cutoff)
+    joined = rows.join(contacts, [theirs, rows.day == contacts.contact_day])
+    same_day = joined.select(
+        customer_id=rows.customer_id, cutoff=contacts.cutoff, before=(rows.time < contacts.contact_time).cast("int64")
+    )
+    return same_day.group_by(KEYS).aggregate(before=same_day.before.sum())
+
+
 def terms_at_cutoffs(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Terms joined to every cutoff at which they matter for a label.
 

@@ -31,7 +31,8 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError
 from features.intake.log import opened
-from features.intake.tables import NO_LABEL_DELAY, Tables
+from features.intake.tables import Tables
+from features.label_delay import NO_LABEL_DELAY
 from features.point_in_time.history import cutoff_table, order_days
 from features.snapshots import build
 from features.snapshots.label_revisions import find_revisions, labels_as_known

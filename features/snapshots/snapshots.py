@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.feature import Feature
-from features.intake.tables import NO_LABEL_DELAY, LabelDelay
+from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.snapshots.label_revisions import Revisions, labels_as_known
 from features.task import Task
 

@@ -25,8 +25,8 @@ from tqdm import tqdm
 from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.intake.label_delay import label_delay_note
 from features.intake.log import Business, opened
+from features.label_delay import label_delay_note
 from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling

@@ -51,6 +51,9 @@ class Overlap:
 def estimate_propensities(experiment: ExperimentData, *, seed: int, folds: int = 5) -> tuple[ExperimentData, float]:
     """Estimate propensities by a cross-fitted multinomial logistic regression on `asinh_columns`.
 
+    Rounds treat different shares of their customers, and outcomes have a season. So the log-odds of each action in the
+    entry's round are columns too, by which the weights compare customers of rounds alike.
+
     Args:
         experiment: Who received what.
         seed: Seed of the folds.
@@ -63,7 +66,7 @@ def estimate_propensities(experiment: ExperimentData, *, seed: int, folds: int =
         assign_folds(experiment.units, folds, seed),
         np.zeros((len(experiment), 1 + len(experiment.actions))),
     )
-    shaped = _unit_variance_columns(experiment.design)
+    shaped = np.column_stack([_unit_variance_columns(experiment.design), _round_log_odds(experiment)])
     for fold in range(folds):
         inside = fold_of == fold
         model = LogisticRegression(C=1 / PENALTY, max_iter=500)
@@ -72,6 +75,12 @@ def estimate_propensities(experiment: ExperimentData, *, seed: int, folds: int =
     low, high = PROPENSITY_BOUNDS
     outside = float(((propensity < low) | (propensity > high)).any(axis=1).mean())
     return replace(experiment, propensity=np.clip(propensity, low, high)), outside
+
+
+def _round_log_odds(experiment: ExperimentData) -> np.ndarray:
+    """The log-odds (n, actions) of each action against the control in the entry's round; an empty arm has a floor."""
+    shares = np.maximum(experiment.shares, 1 / len(experiment))
+    return np.asarray(np.log(shares[:, 1:] / shares[:, :1]))
 
 
 def measure_overlap(experiment: ExperimentData, *, estimated: bool = False, outside: float = 0.0) -> Overlap:

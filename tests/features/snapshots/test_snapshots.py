@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.intake.tables import LabelDelay
+from features.label_delay import LabelDelay
 from features.snapshots.snapshots import Snapshots
 from features.task import Task
 

@@ -8,23 +8,36 @@ Barraj and De Gruttola, Biometrika 75, 1988; Kalbfleisch and Lawless, JASA 84, 1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 
-import ibis
 import numpy as np
 
-from features.config.load import Config
-from features.engines.base import Engine
-from features.intake.subscription_terms import one_row_per_term
-from features.intake.tables import LabelDelay, Tables
 from features.task import Window
 
 USUAL, NO_WAIT = "usual", "none"  # other values of [task] label_delay are durations
 ARRIVED = 0.99  # share of the rows of a horizon that must usually have arrived
-EPOCH = date(1970, 1, 1).toordinal()
 RECENT = Window(365)  # older delays, such as those of a first load of the log, say nothing about today's
+
+
+@dataclass(frozen=True)
+class LabelDelay:
+    """How long labels wait for late rows.
+
+    Attributes:
+        days: So many days after a horizon, 99% of its rows have usually become known.
+        wait: So many days before the end of the log, labels are known up to; 0 if the rows have had their time.
+        given: Whether [task] label_delay says the days, and not the log.
+        capped: Whether 99% have not become known within a further horizon, beyond which no label waits.
+    """
+
+    days: int = 0
+    wait: int = 0
+    given: bool = False
+    capped: bool = False
+
+
+NO_LABEL_DELAY = LabelDelay()
 
 
 @dataclass(frozen=True)
@@ -49,30 +62,6 @@ class ArrivalCounts:
     def where(self, mask: np.ndarray) -> ArrivalCounts:
         """The entries of a mask (n,)."""
         return ArrivalCounts(self.day[mask], self.delay[mask], self.rows[mask])
-
-
-def with_label_delay(tables: Tables, config: Config, engine: Engine) -> Tables:
-    """The tables with the days that labels wait for late rows, by [task] label_delay.
-
-    Args:
-        tables: The contract.
-        config: Its sections, and how long to wait.
-        engine: Where the tables are.
-
-    Returns:
-        The tables, the same if nothing can be late.
-    """
-    key, horizon = config.task.label_delay, config.task.horizon
-    if key == NO_WAIT or (key == USUAL and not _says_when_known(config)):
-        return tables
-    delays = []
-    for rows in _rows_of_labels(tables, config):
-        counts = _arrival_counts(rows, tables, horizon, engine)
-        delay = usual_delay(counts, horizon) if key == USUAL else LabelDelay(Window.parse(key).days, given=True)
-        delays.append(replace(delay, wait=_days_to_wait(counts, delay.days, tables)))
-    longest = max(delays, key=lambda delay: (delay.wait, delay.days))
-    recorded = tables.recorded_tables and replace(tables.recorded_tables, label_delay=longest)
-    return replace(tables, label_delay=longest, recorded_tables=recorded)
 
 
 def usual_delay(counts: ArrivalCounts, horizon: Window) -> LabelDelay:
@@ -130,8 +119,8 @@ def label_delay_note(delay: LabelDelay, end: date, horizon: Window) -> tuple[str
     Returns:
         No sentence or one.
 
-    >>> label_delay_note(LabelDelay(6, wait=5), date(2024, 3, 31), Window(28))[0].split(". ")[1]
-    'Outcomes count up to 2024-03-26, 5 days before the end of the log, so the newest cutoff with one is 2024-02-27'
+    >>> label_delay_note(LabelDelay(6, wait=5), date(2024, 3, 31), Window(28))[0].split(", so ")[1]
+    'the newest cutoff with one is 2024-02-27 and not 2024-03-03'
     """
     if not delay.wait:
         return ()
@@ -146,44 +135,3 @@ def label_delay_note(delay: LabelDelay, end: date, horizon: Window) -> tuple[str
         f"{why} ([task] label_delay). Outcomes count up to {until}, {delay.wait} days before the end of the log, so "
         f"the newest cutoff with one is {until - horizon.delta} and not {end - horizon.delta}",
     )
-
-
-def _says_when_known(config: Config) -> bool:
-    """Whether any table that labels read says when a row became known."""
-    terms = config.subscriptions if config.task.churn == "cancelled" else None
-    return bool(config.events.known_at or (terms and (terms.known_at or terms.end_known_at)))
-
-
-def _rows_of_labels(tables: Tables, config: Config) -> Sequence[ibis.Table]:
-    """The rows, with day and seen, that labels are computed from: events, and for contracts the ends of terms."""
-    events = tables.recorded.events.select("day", "seen")
-    if config.task.churn != "cancelled":
-        return [events]
-    terms = one_row_per_term(tables.recorded.sides["subscriptions"].rows)
-    ends = terms.filter(terms.end.notnull()).select(day=terms.end, seen=terms.end_seen)
-    return [ends] if config.only_subscriptions else [events, ends]
-
-
-def _arrival_counts(rows: ibis.Table, tables: Tables, horizon: Window, engine: Engine) -> ArrivalCounts:
-    """The counts of rows before the end of the log that were known by a horizon after it.
-
-    Later times may be mistyped.
-    """
-    inside = (rows.day < ibis.literal(tables.end)) & (rows.seen < ibis.literal(tables.end + horizon.delta))
-    past = rows.filter(inside)
-    table = engine.to_arrow(past.group_by("day", "seen").aggregate(rows=past.count()))
-    day, seen = (table[name].to_numpy().astype("datetime64[D]").astype(int) for name in ("day", "seen"))
-    return ArrivalCounts(day + EPOCH, seen - day, table["rows"].to_numpy().astype(int))
-
-
-def _days_to_wait(counts: ArrivalCounts, delay: int, tables: Tables) -> int:
-    """The days before the end of the log whose rows have not had the delay to arrive.
-
-    The log was read on the last day on which a row became known within the delay.
-    """
-    usual = counts.where(counts.delay <= delay)
-    if not len(usual.day):
-        return delay
-    after_last = timedelta(days=0 if tables.contract.has_clock else 1)
-    read_on = max(tables.end, date.fromordinal(usual.last_seen) + after_last)
-    return max((tables.end - read_on).days + delay, 0)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from features.errors import UsageError
-from features.intake.label_delay import ArrivalCounts, known_share, label_delay_note, usual_delay
-from features.intake.tables import NO_LABEL_DELAY, LabelDelay, Tables
+from features.intake.tables import Tables
+from features.label_delay import NO_LABEL_DELAY, ArrivalCounts, LabelDelay, known_share, label_delay_note, usual_delay
 from features.task import Window
 
 START, DAYS = datetime(2023, 1, 1, tzinfo=UTC), 200
