@@ -19,11 +19,11 @@ import pyarrow as pa
 from features.engines.base import Engine
 from features.errors import RefusedError
 from features.intake.tables import Tables
-from features.point_in_time.history import rows_on_contact_day
+from features.point_in_time.history import days_before_contact
 from features.task import Window
 
 MAX_TRIALS = 52  # each builds the features of a whole cohort
-MAX_RATIO, MAX_ERRORS = 2.0, 3.0  # of the share with an event before a contact to that of the control on the whole day
+BEFORE, MAX_RATIO, MAX_ERRORS = Window(28), 2.0, 3.0  # of events on a contact's day to those on the days before it
 KEYS = ["customer_id", "cutoff"]
 
 
@@ -86,43 +86,41 @@ def _excluded(first: pd.DataFrame, trial_days: Collection[date], rest: Window) -
     return pd.concat(parts, ignore_index=True).drop_duplicates()
 
 
-def refuse_triggered_contacts(units: pd.DataFrame, control: str, tables: Tables, engine: Engine) -> None:
+def refuse_triggered_contacts(contacts: pd.DataFrame, tables: Tables, engine: Engine) -> None:
     """Refuses contacts that follow events of the same day, such as a message about an order.
 
     Outcomes begin with the day, so those events would count as the contact's effect. What came before a contact cannot
-    be its effect: if it is much more frequent than events of the control on such days, events trigger the contacts.
-    Without clocks nothing tells what came first.
+    be its effect: if it is much more frequent than on the four weeks' days before, events trigger the contacts. Without
+    clocks nothing tells what came first.
 
     Args:
-        units: customer_id, cutoff, day, time (of the contact; NaT in the control) and action.
-        control: The name of the control.
+        contacts: customer_id, cutoff, day and time, one row a contact.
         tables: The contract.
         engine: Where the tables are.
 
     Raises:
         RefusedError: Events trigger the contacts.
     """
-    clocks = units.time.notna() & (units.time != units.time.dt.normalize())
-    if not tables.contract.has_clock or not clocks.any():
+    clocked = contacts[contacts.time != contacts.time.dt.normalize()]
+    if not tables.contract.has_clock or clocked.empty:
         return
     keys = pa.table(
         {
-            "customer_id": pa.array(units.customer_id, pa.string()),
-            "cutoff": pa.array(units.cutoff.dt.date, pa.date32()),
-            "contact_day": pa.array(units.day, pa.date32()),
-            "contact_time": pa.array(units.time, pa.timestamp("us")),
+            "customer_id": pa.array(clocked.customer_id, pa.string()),
+            "cutoff": pa.array(clocked.cutoff.dt.date, pa.date32()),
+            "contact_day": pa.array(clocked.day, pa.date32()),
+            "contact_time": pa.array(clocked.time, pa.timestamp("us")),
         }
     )
-    contacts = engine.store_arrow("trial_days", keys)
-    met = engine.to_arrow(rows_on_contact_day(tables.events, contacts)).to_pandas()
-    treated = int((units.action != control).sum())
-    before, others = int((met.before > 0).sum()), int(met.before.isna().sum())
-    share, usual = before / treated, others / max(len(units) - treated, 1)
-    error = float(np.sqrt(max(usual * (1 - usual), 1 / treated) / treated))
+    stored = engine.store_arrow("clocked_contacts", keys)
+    met = engine.to_arrow(days_before_contact(tables.events, stored, BEFORE).order_by("cutoff", "customer_id"))
+    count, same_day = len(clocked), int(np.sum(met["same_day"].to_numpy()))
+    share, usual = same_day / count, float(np.sum(met["days"].to_numpy())) / (BEFORE.days * count)
+    error = float(np.sqrt(max(usual * (1 - usual), 1 / count) / count))
     if share > MAX_RATIO * usual and share > usual + MAX_ERRORS * error:
         raise RefusedError(
-            f"{before:,} of {treated:,} contacts ({share:.0%}) came after an event of the same day, and of the "
-            f"customers without a contact {usual:.0%} had an event on such a day: events trigger these contacts, so "
-            "that nothing tells their effect from what customers did anyway. Leave such contacts out in [contacts] "
-            "query, or hold some customers out at random and name the propensity in [contacts] propensity"
+            f"{same_day:,} of {count:,} contacts ({share:.0%}) came after an event of the same day, and these "
+            f"customers had one on {usual:.1%} of the days before: events trigger the contacts, so that nothing tells "
+            "their effect from what customers did anyway. Leave such contacts out in [contacts] query, or hold some "
+            "customers out at random and name the propensity in [contacts] propensity"
         )

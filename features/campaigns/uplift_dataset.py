@@ -96,8 +96,6 @@ def _build_dataset(log: Log, section: Contacts) -> UpliftDataset:
         )
         control = section.control or DEFAULT_CONTROL
         units = _units_with_features(contacts, excluded, snapshots, control, config, left_out)
-        if config.uplift.observational:
-            refuse_triggered_contacts(units, control, tables, engine)
         outcomes = _outcomes(units, tables, task, engine)
     rows = _dataset_rows(units, outcomes, snapshots)
     return UpliftDataset(
@@ -173,6 +171,7 @@ def _contacts_of_rounds(
     control, latest = section.control or DEFAULT_CONTROL, tables.labels_end - config.task.horizon.delta
     owned = _of_owners(contacts.assign(cutoff=pd.to_datetime(contacts.day)))
     trials = sequential_trials(owned, control, config.uplift.round, latest)
+    refuse_triggered_contacts(trials.contacts, tables, engine)
     return trials.contacts, left_out | trials.left_out, trials.excluded
 
 

@@ -197,22 +197,27 @@ def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) 
     return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
 
 
-def rows_on_contact_day(rows: ibis.Table, contacts: ibis.Table) -> ibis.Table:
-    """Customers and cutoffs with a row on the day of their contact, and how many of these came before it.
+def days_before_contact(rows: ibis.Table, contacts: ibis.Table, window: Window) -> ibis.Table:
+    """Contacts with rows on their day before them, or on the days before it.
 
     Args:
         rows: customer_id, day and time.
-        contacts: customer_id, cutoff, contact_day and contact_time (null: no contact, only a day).
+        contacts: customer_id, cutoff, contact_day and contact_time.
+        window: How many days before the day of the contact are looked at.
 
     Returns:
-        customer_id, cutoff and before (null without a contact).
+        customer_id, cutoff, same_day (1: a row on the day of the contact and before it, else 0) and days: on how many
+        days of the window there was a row.
     """
     theirs = (rows.customer_id == contacts.customer_id) & _is_owned(rows, contacts.cutoff)
-    joined = rows.join(contacts, [theirs, rows.day == contacts.contact_day])
-    same_day = joined.select(
-        customer_id=rows.customer_id, cutoff=contacts.cutoff, before=(rows.time < contacts.contact_time).cast("int64")
+    recent = rows.day >= contacts.contact_day - ibis.interval(days=window.days)
+    joined = rows.join(contacts, [theirs, recent, rows.time < contacts.contact_time])
+    near = joined.select(
+        customer_id=rows.customer_id, cutoff=contacts.cutoff, day=rows.day, same=rows.day == contacts.contact_day
+    ).distinct()
+    return near.group_by(KEYS).aggregate(
+        same_day=near.same.cast("int64").sum().cast("int64"), days=(~near.same).cast("int64").sum().cast("int64")
     )
-    return same_day.group_by(KEYS).aggregate(before=same_day.before.sum())
 
 
 def terms_at_cutoffs(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
