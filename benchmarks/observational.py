@@ -5,7 +5,8 @@ out by three usual rules, each to a part of the customers whom it meets:
 
 - purchase: on the day after a purchase, such as a message of thanks;
 - silence: after 21 days without a purchase, such as a win-back;
-- mailing: on every 28th day, more often to frequent customers.
+- mailing: on every 28th day, the more often the more a customer ordered in the last twelve weeks;
+- chance: on any day to 1% of the customers.
 
 The effect is that of `regulars train uplift` with [uplift] observational = true, averaged over customers. In the column
 beside it, the same contacts are compared as is often done: those contacted in a week from their contact on, all others
@@ -35,7 +36,7 @@ from training.uplift.effects import estimate_effects
 from training.uplift.overlap import estimate_propensities
 
 START, DAYS, HORIZON, WEEK = date(2023, 1, 1), 240, 28, 7
-RULES = ("purchase", "silence", "mailing")
+RULES = ("purchase", "silence", "mailing", "chance")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,9 +76,16 @@ def simulate(rule: str, customers: int, seed: int) -> tuple[np.ndarray, np.ndarr
     chance = {
         "purchase": 0.4 * (silent == 1),
         "silence": 0.5 * (silent == 21),
-        "mailing": (days % 28 == 27) * np.clip(8 * rate, 0.05, 0.9),
+        "mailing": (days % 28 == 27) * np.clip(0.15 * orders_before(bought, 84), 0.05, 0.9),
+        "chance": np.full(bought.shape, 0.01),
     }[rule]
     return bought, (rng.random((customers, DAYS)) < chance) & (days > 40)
+
+
+def orders_before(bought: np.ndarray, window: int) -> np.ndarray:
+    """Days with a purchase (customers, days) in the window before each day."""
+    total = np.cumsum(np.pad(bought, ((0, 0), (1, 0))), axis=1)[:, :-1]
+    return total - np.pad(total, ((0, 0), (window, 0)))[:, : bought.shape[1]]
 
 
 def write_config(bought: np.ndarray, contacted: np.ndarray, folder: Path) -> Config:

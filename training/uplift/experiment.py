@@ -31,7 +31,7 @@ class ExperimentData:
         units: Customer of each entry as a code (n,); a customer's entries are always in the same fold.
         outcomes: Outcomes (n,) by name.
         actions: Names of the actions.
-        shares: Shares of the entry's round that received each arm (n, 1 + actions).
+        shares: Shares of the entry's round that received each arm (n, 1 + actions); 0: not offered to the entry.
         source: 'measured' if arms were randomised with known probabilities, else 'observational'.
     """
 
