@@ -97,7 +97,7 @@ def estimate_propensities(
     for a in arms[1:]:
         offered = experiment.offered_in_round(a)
         shares[offered, a] *= is_comparable(propensity[offered, a], propensity[offered, 0])
-    kept = (shares[:, 1:] > 0).any(axis=1)
+    kept = np.asarray((shares[:, 1:] > 0).any(axis=1))
     compared = replace(experiment, propensity=propensity, shares=shares).rows(kept)
     _refuse_without_overlap(compared)
     return compared, kept
