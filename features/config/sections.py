@@ -203,7 +203,9 @@ class UpliftConfig(Section):
         "that is not listed is an error",
     )
     round: Duration = Field(
-        Window(7), description="contacts within this time after the first day of a round belong to the round"
+        Window(7),
+        description="contacts within this time after the first day of a round belong to the round; of contacts that "
+        "were not randomised, each day is a round, and whoever was contacted within this time before it is left out",
     )
     observational: bool = Field(
         False,
