@@ -43,8 +43,9 @@ def regulars(folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
 
 
 def scores(folder: Path) -> pa.Table:
-    """The stored scores of the cutoff."""
-    return pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None).sort_by("customer_id")
+    """The stored scores of the cutoff, without the segments, whose rules have changed since."""
+    table = pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None)
+    return table.drop_columns("segment").sort_by("customer_id")
 
 
 def strengths(reasons: pa.ChunkedArray) -> list[list[tuple[str, float]]]:
@@ -62,10 +63,17 @@ def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path)
     after = scores(folder)
     assert after.column_names == before.column_names
     for name in before.column_names:
-        if not name.endswith("_reasons"):
-            assert after[name].equals(before[name]), name
+        if name.endswith("_reasons"):
+            continue
+        if pa.types.is_floating(before[name].type):  # processors differ in the last bits
+            assert np.allclose(after[name], before[name], rtol=1e-6, atol=1e-9), name
         else:
-            assert strengths(after[name]) == strengths(before[name]), name
+            assert after[name].equals(before[name]), name
+    for name in ("churn_reasons", "value_reasons"):
+        for reasons, expected in zip(strengths(after[name]), strengths(before[name]), strict=True):
+            assert reasons == [
+                (feature, pytest.approx(strength, rel=1e-6, abs=1e-9)) for feature, strength in expected
+            ], name
 
 
 def test_its_registered_models_predict_and_explain_alone(business: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from features.errors import DataError
 from serving.language.messages import Language, get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores
@@ -130,16 +131,37 @@ def read_scored_columns(scores: Scores) -> pa.Table:
     return scores.read_columns(SCORED_COLUMNS).sort_by("customer_id")
 
 
-def score_groupings(scored: pa.Table, tr: Language) -> list[Grouping]:
-    """Return tier and segment of the scored customers as segmentations."""
-    return [
-        Grouping(name, groups, _codes(scored[name], groups), [tr(value_tiers.RULES[group]) for group in groups])
-        for name, groups in SCORED_GROUPS.items()
-    ]
+def score_groupings(scores: Scores, scored: pa.Table, tr: Language) -> list[Grouping]:
+    """Return tier and segment of the scored customers as segmentations.
+
+    Args:
+        scores: The scores.
+        scored: Their columns, as `read_scored_columns` returns them.
+        tr: The language of the rules.
+
+    Returns:
+        Both segmentations, with the rules of the version by which they were scored.
+
+    Raises:
+        DataError: A customer has a tier or segment that Regulars does not assign.
+    """
+    rules = value_tiers.TIER_RULES | value_tiers.segment_rules(scores.manifest.segment_rules)
+    groupings = []
+    for name, groups in SCORED_GROUPS.items():
+        codes = _codes(scored[name], groups)
+        if unknown := int((codes == lifecycle_stages.ABSENT).sum()):
+            raise DataError(
+                f"{scores.folder}: {unknown:,} of {scored.num_rows:,} customers have a {name} other than "
+                f"{', '.join(groups)}; run `regulars score --cutoff {scores.cutoff}` again"
+            )
+        groupings.append(Grouping(name, groups, codes, [tr(rules[group]) for group in groups]))
+    return groupings
 
 
 def _codes(column: pa.ChunkedArray, groups: Sequence[str]) -> np.ndarray:
-    return np.asarray(pc.index_in(column, pa.array(list(groups), pa.string())).to_numpy())
+    """The index of each row's group (n,); ABSENT where there is none of these."""
+    places = pc.index_in(column.cast(pa.string()), pa.array(list(groups), pa.string()))
+    return np.asarray(places.fill_null(lifecycle_stages.ABSENT).to_numpy())
 
 
 def group_histories(history: CohortHistory, groupings: Sequence[Grouping]) -> list[GroupHistory]:
@@ -167,11 +189,12 @@ def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> 
         scored: Their columns, as `read_scored_columns` returns them.
 
     Returns:
-        One history for each of both; none if no earlier cutoff is scored.
+        One history for each of both; none if no earlier cutoff is scored by the same rules.
     """
     days = [day for day in config.outputs.scored_cutoffs() if day < scores.cutoff]
-    earlier = days[-config.segments.history :] if config.segments.history else []
-    tables = [*(read_scored_columns(read_scores(config, day)) for day in earlier), scored]
+    before = [read_scores(config, day) for day in (days[-config.segments.history :] if config.segments.history else [])]
+    alike = [each for each in before if each.manifest.segment_rules == scores.manifest.segment_rules]
+    earlier, tables = [each.cutoff for each in alike], [*map(read_scored_columns, alike), scored]
     if len(tables) < 2:
         return []
     ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()

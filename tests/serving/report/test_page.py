@@ -349,6 +349,19 @@ def test_a_broken_audit_is_a_sentence(scored: Callable[..., Config], content: st
     assert "cannot be read, or an older version wrote it: run regulars check again" in Tags(read(config)).text
 
 
+def test_scores_without_starting_points_and_intervals_make_a_page(scored: Callable[..., Config]) -> None:
+    config = scored()
+    folder = config.output / "scores" / f"cutoff={CUTOFF}"
+    bare = {**manifest(True), "customers": 80, "bases": {}}
+    rows = table(80, True)
+    for name in ("value_low", "value_high"):
+        at = rows.column_names.index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.nulls(80, pa.float64()))
+    bare["parts"] = write_score_parts(rows, folder, 33)
+    (folder / MANIFEST).write_text(json.dumps(bare), encoding="utf-8")
+    assert "The starting point is" not in Tags(read(config)).text
+
+
 def test_few_customers_make_a_page_too(scored: Callable[..., Config]) -> None:
     assert "The 2 customers with most value at risk" in read(scored(n=2))
 
@@ -452,7 +465,8 @@ def test_many_groups_stay_under_five_megabytes(scored: Callable[..., Config]) ->
 PLANNED = {
     "segments": {}, "rules": {"campaign": "spring"}, "campaign": "spring", "cutoff": str(CUTOFF), "horizon_days": 90,
     "objective": "margin", "bound": 100.0, "gain": 90.0, "gain_low": 50.0, "gain_high": 130.0, "interval": 0.8,
-    "break_even": 0.4, "spent": 60.0, "budget": 60.0, "assumed": True, "holdout": {"share": 0.1},
+    "loss_probability": 0.07, "break_even": 0.4,
+    "spent": 60.0, "budget": 60.0, "assumed": True, "holdout": {"share": 0.1},
     "customers": {"scored": 80, "eligible": 70, "held_out": 7, "with_action": 30},
     "design": {"power": 0.8, "all": {"return": {"detects": 0.12, "expected": 0.01, "power": 0.1}}},
     "actions": {"<i>mail</i>": {"customers": 30, "held_out": 3, "cost": 60.0, "gain": 90.0, "source": "assumed",
@@ -479,11 +493,14 @@ def write_plan(config: Config, cutoff: str = str(CUTOFF), measured: Mapping[str,
     folder.mkdir(parents=True)
     parts = json.loads((config.output / "scores" / f"cutoff={CUTOFF}" / MANIFEST).read_text())["parts"]
     rows = [
-        {"customer_id": NASTY[0], "holdout": False, "action": "<i>mail</i>", "would_have": "<i>mail</i>",
+        {"customer_id": NASTY[0], "segment": "maintain", "holdout": False,
+         "action": "<i>mail</i>", "would_have": "<i>mail</i>",
          "expected_gain": 3.0, "source": "assumed", "assignment": "gets mail"},
-        {"customer_id": NASTY[1], "holdout": True, "action": None, "would_have": "<i>mail</i>", "expected_gain": 0.0,
+        {"customer_id": NASTY[1], "segment": "let go", "holdout": True,
+         "action": None, "would_have": "<i>mail</i>", "expected_gain": 0.0,
          "source": "assumed", "assignment": "held out"},
-        {"customer_id": NASTY[2], "holdout": False, "action": None, "would_have": None, "expected_gain": 0.0,
+        {"customer_id": NASTY[2], "segment": "let go", "holdout": False,
+         "action": None, "would_have": None, "expected_gain": 0.0,
          "source": None, "assignment": "left out: <u>asked</u>"},
     ]  # fmt: skip
     points = [{"budget": b, "gain": 1.5 * b, "price": 3 - b / 30, "customers": int(b)} for b in (30.0, 60.0, 90.0)]
@@ -504,12 +521,14 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
     write_plan(config)
     page = Tags(read(config))
     for words in (
-        "30 of them get an action, for 60.00 of a budget of 60.00", "90.00 (50.00 to 130.00 with a probability of 80%",
+        "30 of them get an action, for 60.00 of a budget of 60.00",
+        "90.00 (80% credible interval, from the errors of the effects: 50.00 to 130.00)",
+        "The probability that the plan loses money is 7%.",
         "assumed: keeps 10.0% of those who would leave", "Expected gain (assumed)",
         "<i>mail</i> (expected gain +3.00, assumed)",
         "holdout: do not contact (would have <i>mail</i>)", "left out: <u>asked</u>",
         "customers get an action in the plan 'spring': load its plan.csv into the campaign tool",
-        "can be measured from 2024-05-30 on",
+        "can be measured from 2024-05-30 on", "The plan 'spring' contacts 1 of them.",
     ):  # fmt: skip
         assert words in page.text, words
     assert any("one more unit adds" in (a["aria-label"] or "") for a in page.named("svg"))
@@ -521,7 +540,7 @@ def test_a_plan_of_other_scores_is_not_followed(scored: Callable[..., Config]) -
     path.write_text(manifest_text(json.loads(path.read_text()) | {"scores": {"parts": []}}))
     text = Tags(read(config)).text
     assert "scored again after this plan was made" in text and "expected gain +3" not in text
-    assert "load its plan.csv" not in text
+    assert "load its plan.csv" not in text and "The plan 'spring' contacts" not in text
 
 
 @pytest.mark.parametrize(
