@@ -126,7 +126,7 @@ class BGNBD:
         x, t_x, t = _clean_history(frequency, recency, age, self.time_unit_days)
         ahead = np.maximum(np.asarray(horizon, float), 0) / self.time_unit_days
         alive = expit(-_dropout_log_odds(x, t_x, t, self.r, self.alpha, self.a, self.b))
-        return alive * _expected_orders_if_alive(self.r + x, self.a, self.b + x, ahead / (self.alpha + t))
+        return alive * expected_orders_if_alive(self.r + x, self.a, self.b + x, ahead / (self.alpha + t))
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _dropout_log_odds(x: Floats, t_x: Floats, t: Floats, r: float, alpha: float,
     return np.where(x == 0, -np.inf, odds)
 
 
-def _expected_orders_if_alive(rate: Floats, a: float, b: Floats, ahead: Floats) -> Floats:
+def expected_orders_if_alive(rate: Floats, a: float, b: Floats, ahead: Floats) -> Floats:
     """Expected purchases of customers who are alive: E[(1 - (1 + p ahead)^-rate) / p] for p ~ Beta(a, b).
 
     This is FHL (10) with `rate` = r + x, `b` = b + x, `ahead` = t / (alpha + T). Euler's transformation takes the large

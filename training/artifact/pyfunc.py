@@ -64,7 +64,8 @@ class RegularsModel(PythonModel):
             raise ValueError(f"reasons: expected how many are wanted, 0 or more, found {count}")
         scores = pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
         if count:
-            rows = pa.Table.from_pandas(model_input[list(self.bundle.features)], preserve_index=False)
+            shares = self.reasons.read_shares(model_input)
+            rows = pa.Table.from_pandas(model_input[[*self.bundle.features, *shares]], preserve_index=False)
             for name, amounts in self.reasons.feature_contributions(self.bundle, rows).items():
                 chosen = self.reasons.largest_reasons(amounts, rows, self.wordings, count, self.phrases.format_reading)
                 scores[f"{name}_reasons"] = chosen

@@ -271,12 +271,12 @@ def _description(card: str) -> str:
 
 
 def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
-    """Text for columns with levels and numbers for the others, from the bundle instead of guessed from an example.
+    """Text for columns with levels and numbers for the others: the features of the example, then its shares.
 
     The parameter `reasons` is the number of reasons to return for each prediction, by default 0.
     """
     columns: list[ColSpec | TensorSpec] = [
-        ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
+        ColSpec("string" if name in bundle.levels else "double", name) for name in example.columns
     ]
     predicted = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
     parameters = ParamSchema([ParamSpec("reasons", "long", 0)])
