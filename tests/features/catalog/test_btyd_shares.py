@@ -51,7 +51,7 @@ def test_the_parts_are_the_whole_change_of_each_prediction(model: BGNBD) -> None
         change = ends[name] - begin[name]
         usual = ends["return_probability"] < 5  # beyond it, chances near 1 count as certain
         error = np.abs(part.sum(axis=0) - change)[usual] / (1 + np.abs(change[usual]))
-        assert np.median(error) < 1e-3 and np.quantile(error, 0.95) < 0.03 and error.max() < 0.1, name
+        assert np.median(error) < 1e-3 and np.quantile(error, 0.95) < 0.05 and error.max() < 0.1, name
 
 
 @pytest.mark.parametrize("model", MODELS)
