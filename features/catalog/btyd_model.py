@@ -253,6 +253,15 @@ def expected_orders_if_alive(rate: Floats, a: float, b: Floats, ahead: Floats) -
     This is FHL (10) with `rate` = r + x, `b` = b + x, `ahead` = t / (alpha + T). Euler's transformation takes the large
     powers out of its hypergeometric function, so that x leaves the first two arguments. The mean lies between the
     function's value at the mean p (it is convex) and at p = 0; clipping to these limits corrects rounding and overflow.
+
+    Args:
+        rate: r + x of the customers, (n,).
+        a: First parameter of the dropout probability.
+        b: Its second parameter and x, (n,).
+        ahead: Horizon / (alpha + T), (n,).
+
+    Returns:
+        Expected purchases, (n,).
     """
     a_near = 1 + MIN_DIVISOR if abs(a - 1) < MIN_DIVISOR else a
     c = a_near + b - 1
