@@ -7,7 +7,7 @@ model and runs it where nothing else of ours is installed, so it imports nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -158,19 +158,19 @@ def rank_families(amounts: np.ndarray, wordings: Sequence[Wording]) -> RankedFam
     >>> ranked.names, ranked.net.round(1).tolist(), ranked.order.tolist(), ranked.speakers.tolist()
     (('x', 'y'), [[0.1, 0.3]], [[1, 0]], [[0, 1]])
     """
-    names = tuple(dict.fromkeys(wording.family for wording in wordings))
-    net = np.zeros((len(amounts), len(names)))
+    members: dict[str, list[int]] = {}
     for place, wording in enumerate(wordings):
-        net[:, names.index(wording.family)] += amounts[:, place]
-    speakers, best = np.zeros(net.shape, np.int64), np.full((2, *net.shape), -np.inf)
-    for place, wording in enumerate(wordings):
-        family = names.index(wording.family)
-        helps = amounts[:, place] * np.sign(net[:, family])
-        plain, (best_plain, best_helps) = (helps > 0) & (not wording.formula), best[:, :, family]
-        better = (plain > best_plain) | ((plain == best_plain) & (helps > best_helps))
-        speakers[better, family] = place
-        best[:, :, family] = np.where(better, [plain, helps], best[:, :, family])
-    return RankedFamilies(names, net, np.argsort(-np.abs(net), axis=1, kind="stable"), speakers)
+        members.setdefault(wording.family, []).append(place)
+    net = np.zeros((len(amounts), len(members)))
+    speakers = np.zeros(net.shape, np.int64)
+    for column, places in enumerate(members.values()):
+        for place in places:  # one after the other, so that sums do not depend on how many customers there are
+            net[:, column] += amounts[:, place]
+        helps = amounts[:, places] * np.sign(net[:, column])[:, None]
+        plain = (helps > 0) & [not wordings[place].formula for place in places]
+        chosen = np.where(plain.any(axis=1), np.where(plain, helps, -np.inf).argmax(axis=1), helps.argmax(axis=1))
+        speakers[:, column] = np.array(places)[chosen]
+    return RankedFamilies(tuple(members), net, np.argsort(-np.abs(net), axis=1, kind="stable"), speakers)
 
 
 def largest_reasons(
@@ -190,31 +190,25 @@ def largest_reasons(
         speaks for its family; the contribution is that of the whole family.
     """
     ranked, columns = rank_families(amounts, wordings), _Columns(features)
+    top = ranked.order[:, : 2 * count]  # more are rarely needed: only where a family has nothing new to say
+    net, speakers = (np.take_along_axis(values, top, axis=1).tolist() for values in (ranked.net, ranked.speakers))
+    families = {wording.family: tuple(w for w in wordings if w.family == wording.family) for wording in wordings}
 
-    def customer_reasons(row: int) -> Iterator[dict[str, Any]]:
-        values, used = _Row(columns, row), set[str]()
-        for family in ranked.order[row]:
-            if len(used) == count or ranked.net[row, family] == 0.0:
-                return
-            for place in _speaking_order(ranked, row, family, wordings):
-                wording = wordings[place]
+    def customer_reasons(row: int) -> list[dict[str, Any]]:
+        values, reasons = _Row(columns, row), dict[str, dict[str, Any]]()
+        for amount, speaker in zip(net[row], speakers[row], strict=True):
+            if len(reasons) == count or amount == 0.0:
+                break
+            first = wordings[speaker]
+            for wording in (first, *families[first.family]):
                 reading = format_reading(values[wording.name], values, wording.reading, wording.unread, wording.at_zero)
-                if reading not in used:
-                    used.add(reading)
+                if reading not in reasons:
                     texts = {"feature": wording.name, "phrase": wording.phrase, "reading": reading}
-                    yield {**texts, "contribution": float(ranked.net[row, family])}
+                    reasons[reading] = {**texts, "contribution": amount}
                     break
+        return list(reasons.values())
 
-    return [list(customer_reasons(row)) for row in range(len(amounts))]
-
-
-def _speaking_order(ranked: RankedFamilies, row: int, family: int, wordings: Sequence[Wording]) -> Iterator[int]:
-    """The speaker of a customer's family, then the other features of the family."""
-    speaker = int(ranked.speakers[row, family])
-    yield speaker
-    for place, wording in enumerate(wordings):
-        if wording.family == ranked.names[family] and place != speaker:
-            yield place
+    return [customer_reasons(row) for row in range(len(amounts))]
 
 
 class _Columns(dict[str, list[Any]]):
