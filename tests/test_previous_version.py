@@ -44,8 +44,9 @@ def regulars(folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
 
 
 def scores(folder: Path) -> pa.Table:
-    """The stored scores of the cutoff."""
-    return pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None).sort_by("customer_id")
+    """The stored scores of the cutoff, without the segments, whose rules have changed since."""
+    table = pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None)
+    return table.drop_columns("segment").sort_by("customer_id")
 
 
 def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path) -> None:
