@@ -200,6 +200,8 @@ def _required_id(customer: str) -> str:
     text = identifier_text(customer)
     if text is None:
         raise UsageError(f"{customer!r} is no customer's id: expected one as your tables have it, found only blanks")
+    if any("\ud800" <= character <= "\udfff" for character in text):  # bytes of an argument that are no UTF-8
+        raise UsageError(f"{customer!r} is no customer's id: expected text in UTF-8, as your tables have it")
     return text
 
 

@@ -242,6 +242,8 @@ def test_every_spelling_of_an_id_is_stored_alike(config: Config, tmp_path: Path)
         assert len({stored_id(business, text) for text in ("2", " 2 ", "2.0", "\u00a02.00\u3000")}) == 1
     with pytest.raises(UsageError, match="'  ' is no customer's id: expected one as your tables have it"):
         stored_id(config, "  ")
+    with pytest.raises(UsageError, match="expected text in UTF-8"):
+        stored_id(config, "c\udcff")
     name = stored_id(config, "2")
     assert known_names(config, "2.0") == (name, "2") and known_names(config, name)[0] == name
 
