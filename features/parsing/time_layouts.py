@@ -36,6 +36,7 @@ EPOCH_UNITS: dict[int, Unit] = {9: "s", 10: "s", 12: "ms", 13: "ms", 15: "us", 1
 NEARLY_ALL, CLEARLY_MORE = 0.99, 0.01  # shares of the values of a column
 MOST_OUTLINES, READ_OUTLINES = 100, 8
 FIRST_VALUES = 1000
+DIGITS_ALONE = re.compile(r"#[0-9]+[.]?")  # the outline; a text that is '#' has another
 NUMERIC = re.compile(r"(?P<a>9|Y)(?P<s>[^9Ya:#]+)(?P<b>9)(?P<t>[^9Ya:#]+)(?P<c>9|Y)(?P<rest>.*)", re.DOTALL)
 NAMED = re.compile(r"(?P<a>9|Y|a)(?P<s>[^9Ya:#]*)(?P<b>9|a)(?P<t>[^9Ya:#]*)(?P<c>9|Y)(?P<rest>.*)", re.DOTALL)
 REST = re.compile(
@@ -120,7 +121,7 @@ def decide_time_layout(
     outlines = {row["outline"]: int(row["rows"]) for row in top}
     if given and 2 * iso >= given:
         own = TimeLayout("iso", readable=iso)
-    elif 2 * sum(n for outline, n in outlines.items() if outline.startswith("#")) > given:
+    elif 2 * sum(n for outline, n in outlines.items() if DIGITS_ALONE.fullmatch(outline)) > given:
         own = TimeLayout("") if only_dates else _decide_digits(rows, outlines, engine)
     else:
         own = _decide_order(rows, outlines, engine, only_dates)
@@ -249,7 +250,7 @@ def _choose(totals: Mapping[str, Mapping[str, int]], used: Mapping[str, Sequence
 
 def _decide_digits(rows: ibis.Table, outlines: Mapping[str, int], engine: Engine) -> TimeLayout:
     """The layout of numbers of digits: a date and a clock without separators, or a count since 1970."""
-    length, count = next((outline, n) for outline, n in outlines.items() if outline.startswith("#"))
+    length, count = next((outline, n) for outline, n in outlines.items() if DIGITS_ALONE.fullmatch(outline))
     digits, fraction = int(length.strip("#.")), length.endswith(".")
     same = rows.filter(_outline(rows.value) == length)
     if digits in COMPACT and not fraction:
