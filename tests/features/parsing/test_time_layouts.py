@@ -64,6 +64,7 @@ def test_what_is_no_time_has_no_layout(engine: DuckDBEngine) -> None:
     for column in UNKNOWN:
         layout, values = values_of(column, engine)
         assert (layout.kind, values) == ("", [None] * len(column)), column
+    assert values_of(["#", "#", "#12"], engine)[0].kind == ""
 
 
 @pytest.mark.parametrize(
