@@ -16,7 +16,9 @@ import pytest
 from click.testing import CliRunner
 from mlflow.types import DataType
 
+from features.catalog import btyd, definitions
 from features.config.load import load_config
+from features.task import Window
 from regulars import cli
 from training.registry.mlflow_tracking import connect_to_mlflow
 
@@ -52,20 +54,43 @@ def strengths(reasons: pa.ChunkedArray) -> list[list[tuple[str, float]]]:
     return [[(reason["feature"], reason["contribution"]) for reason in row] for row in reasons.to_pylist()]
 
 
-def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(business, tmp_path / "business")  # its MLflow store stays where it was
-    before = scores(folder)
+@pytest.fixture
+def copied(business: Path, tmp_path: Path) -> Path:
+    """A copy of the business; its MLflow store stays where it was."""
+    folder = shutil.copytree(business, tmp_path / "business")
     text = (folder / "regulars.toml").read_text()
     uri = f"sqlite:///{business / 'mlflow.db'}"
     (folder / "regulars.toml").write_text(f'{text}\n[tracking]\nuri = "{uri}"\n')
+    return folder
+
+
+def test_its_champions_refuse_features_of_another_definition(copied: Path) -> None:
+    customer = scores(copied)["customer_id"][0].as_py()
+    for command in (("score",), ("explain", customer, "--no-what-if")):
+        answer = regulars(copied, *command, "--cutoff", CUTOFF, codes=(2,))
+        assert "simulated-churn/1 was trained with an earlier definition of orders_expected" in answer
+        assert "run `regulars train` again" in answer
+
+
+def test_its_champions_score_features_of_then_to_the_same_numbers(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "DEFINITIONS", {})
+    monkeypatch.setattr(btyd, "history_length", lambda task: Window(36_500))  # BG/NBD then saw the whole log
+    monkeypatch.setattr(btyd, "fitted_customers", lambda summaries, task: summaries)
+    folder, before = copied, scores(copied)
     regulars(folder, "score", "--cutoff", CUTOFF, "--contributions")
     after = scores(folder)
     assert after.column_names == before.column_names
     for name in before.column_names:
-        if not name.endswith("_reasons"):
+        if pa.types.is_floating(before.schema.field(name).type):
+            assert after[name].to_pylist() == pytest.approx(before[name].to_pylist(), rel=1e-6), name
+        elif not name.endswith("_reasons"):
             assert after[name].equals(before[name]), name
         else:
-            assert strengths(after[name]) == strengths(before[name]), name
+            for ours, theirs in zip(strengths(after[name]), strengths(before[name]), strict=True):
+                assert [feature for feature, _ in ours] == [feature for feature, _ in theirs], name
+                assert [size for _, size in ours] == pytest.approx([size for _, size in theirs], rel=1e-4), name
 
 
 def test_its_registered_models_predict_and_explain_alone(business: Path) -> None:
@@ -81,12 +106,11 @@ def test_its_registered_models_predict_and_explain_alone(business: Path) -> None
 
 
 def test_its_outputs_are_read_by_every_command(business: Path) -> None:
-    customer = scores(business)["customer_id"][0].as_py()
-    assert customer in regulars(business, "explain", customer, "--cutoff", CUTOFF, "--no-what-if")
     regulars(business, "segments", "--cutoff", CUTOFF)
     regulars(business, "monitor", "--cutoff", CUTOFF, codes=(0, 1))
     regulars(business, "report", "--cutoff", CUTOFF)
-    assert "written" in regulars(business, "uplift", "--cutoff", CUTOFF)
+    refused = regulars(business, "uplift", "--cutoff", CUTOFF, codes=(2,))
+    assert "with an earlier definition of" in refused and "run `regulars train uplift` again" in refused
 
 
 def test_its_plan_is_measured_again_to_the_same_groups_and_differences(business: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
@@ -151,6 +152,28 @@ def _earlier_value(number: float | None, form: Any, before: date | None, tr: Lan
 
 def _money(number: float) -> str:
     return f"{number:,.2f}"
+
+
+def advise_when_to_train(
+    findings: Sequence[Finding], cutoff: date, learned_until: date | None, every: timedelta
+) -> list[Finding]:
+    """Replaces advice to train by advice to wait while there is nothing new to learn.
+
+    A model that was trained on the newest outcomes would be trained on the same again: new ones are worth a training
+    when another training cutoff has matured.
+
+    Args:
+        findings: Problems of the model.
+        cutoff: The monitored cutoff.
+        learned_until: The end of the outcomes that the model learned from; None if unknown.
+        every: The time between training cutoffs.
+
+    Returns:
+        The findings, in the same order.
+    """
+    if learned_until is None or cutoff >= learned_until + every:
+        return list(findings)
+    return [replace(f, action="wait") if f.action in ("retrain", "recalibrate") else f for f in findings]
 
 
 def unusable_log_finding(empty: bool, tr: Language) -> Finding:

@@ -15,6 +15,7 @@ from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
+from features.catalog.definitions import feature_definitions
 from features.config.load import Config
 from features.heavy_amounts import ordinary_limit
 from features.intake.log import Business, opened
@@ -319,6 +320,7 @@ def _facts(dataset: UpliftDataset, experiment: ExperimentData, config: Config) -
         "fingerprint": dataset.fingerprint,
         "data_fingerprint": dataset.data_fingerprint,
         "own_features": dataset.own,
+        "definitions": feature_definitions(dataset.names),
         "rounds": [str(day) for day in dataset.rounds],
         "plans": list(dataset.plans),
         "control": dataset.control,
