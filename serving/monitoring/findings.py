@@ -11,6 +11,7 @@ from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
 from serving.language.formats import format_share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
+from serving.monitoring.behaviour import BEHAVIOUR
 from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift, drifted_driver_share
 
@@ -23,13 +24,17 @@ def data_findings(checks: Sequence[LogCheck], tr: Language) -> Iterator[Finding]
     wrong = [check for check in checks if not check.ok]
     silent = any(check.name in ("silent_days", "new_rows") for check in wrong)
     for check in wrong:
-        if silent and check.name in ("events_day", "events_week"):
+        behaviour = check.name.split(":")[0] in BEHAVIOUR
+        if silent and (behaviour or check.name in ("events_day", "events_week")):
             continue
         severity = "critical" if check.name in CRITICAL_CHECKS else "warning"
-        yield Finding(f"data:{check.name}", severity, _check_title(check, tr), _check_text(check, tr), "data")
+        action = "recalibrate" if behaviour else "data"
+        yield Finding(f"data:{check.name}", severity, _check_title(check, tr), _check_text(check, tr), action)
 
 
 def _check_title(check: LogCheck, tr: Language) -> str:
+    if check.name.split(":")[0] in BEHAVIOUR:
+        return tr("Customers behave differently: {phrase}", phrase=check.phrase)
     if check.name == "silent_days":
         return tr("The newest days are missing from the log")
     if check.name == "new_rows":

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.audit.behaviour_profile import BehaviourProfile, profile_behaviour
 from features.audit.log_profile import LogProfile, profile_log
 from features.config.load import Config
 from features.engines.base import Engine
@@ -23,7 +24,7 @@ from features.intake.log import Log
 from features.intake.tables import Tables
 from features.point_in_time.history import cutoff_table, order_days
 from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, checked_log
-from features.snapshots.comparable import comparable_features
+from features.snapshots.comparable import comparable_features, sample_customers
 from features.snapshots.outcomes import add_outcomes
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
@@ -67,6 +68,7 @@ class MonitorInputs:
         features: The catalog; empty if the cutoff is outside the log.
         columns: By cutoff and feature, the values (n,) for a sample of the cohort, from equally long histories.
         end: The first day that is not in the log; labels up to it are mature.
+        behaviour: What customers did in the newest periods; None if the cutoff is outside the log.
     """
 
     vitals: LogProfile
@@ -74,6 +76,7 @@ class MonitorInputs:
     features: tuple[Feature, ...]
     columns: dict[date, dict[str, np.ndarray]]
     end: date
+    behaviour: BehaviourProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -129,21 +132,16 @@ def read_monitored_log(log: Log, scores: Scores, scored: Sequence[date]) -> Iter
         inputs = MonitorInputs(vitals, references, (), {}, end)
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*references.cutoffs, cutoff]
-            customers, length = scores.manifest.customers, common_length(references, cutoff, tables.first)
-            planned, features = comparable_features(
-                tables,
-                config.task.to_task(),
-                cutoffs,
-                engine,
-                own=own,
-                length=length,
-                share=MORE_THAN_ENOUGH * SAMPLE_SIZE / max(customers, 1),
-            )
+            length = common_length(references, cutoff, tables.first)
+            share = MORE_THAN_ENOUGH * SAMPLE_SIZE / max(scores.manifest.customers, 1)
+            task = config.task.to_task()
+            planned, features = comparable_features(tables, task, cutoffs, engine, own=own, length=length, share=share)
             names = [feature.name for feature in features]
             built = engine.store("comparable", planned)
             sampled = _sampled(built, cutoffs, config.training.seed, engine).order_by("cutoff", "customer_id")
             rows = engine.to_arrow(sampled.select(*KEYS, *names))
-            inputs = replace(inputs, features=features, columns=_columns(rows, names))
+            behaviour = profile_behaviour(sample_customers(tables, share), task, cutoff, engine)
+            inputs = replace(inputs, features=features, columns=_columns(rows, names), behaviour=behaviour)
         yield MonitoredLog(config, engine, tables, inputs)
 
 
