@@ -91,7 +91,7 @@ def write_scores(
             "value_at_risk": churn * spend,
             "lifecycle": np.array(["new", "active", "slipping", "dormant"])[rng.integers(0, 4, n)],
             "tier": pa.array(tiers),
-            "segment": pa.array(assign_segments(tiers, churn)),
+            "segment": pa.array(assign_segments(tiers, churn, spend)),
             "churn_reasons": reasons(n, rng),
             "value_reasons": reasons(n, rng),
         }

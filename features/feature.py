@@ -25,11 +25,12 @@ class Feature:
         phrase: What the feature is, for a marketer: 'orders in the last 90 days'.
         reading: Template for a customer's value as text; `{value:…}` is this feature, other names are other features.
         unread: The text for a customer whose value is null; empty: the value is never null.
-        at_zero: The text for the value 0, if it reads better than the number.
+        at_zero: The template for the value 0, if it reads better than the number.
         unit: 'orders', 'days', 'money', 'share', 'ratio', 'count', or 'level' (a category as text; all others are
             numbers).
         window: The window, or None for the whole past.
         actionable: Whether the business can influence it.
+        formula: How it is computed, for the docs, if the phrase does not say it exactly.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Feature:
     unread: str = ""
     at_zero: str = ""
     actionable: bool = False
+    formula: str = ""
 
     @property
     def dtype(self) -> str:

@@ -37,6 +37,7 @@ amount   = "sales_value"
 order    = "basket_id"
 quantity = "quantity"
 kinds    = ["department", "brand", "store_id", "product_category"]
+offers   = ["product_category"]      # what can be offered next; a store cannot
 
 [task]
 horizon       = "28d"      # households shop weekly: four weeks of silence is a long time

@@ -126,7 +126,6 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "serving/scoring/predictions.py": SCORING,
     "serving/scoring/score_tables.py": SCORING,
     "serving/segmentation/assignments.py": SEGMENTATION,
-    "serving/segmentation/history.py": SEGMENTATION,
     "serving/segmentation/text.py": SEGMENTATION,
     "serving/web/views/experiments.py": WEB,
     "serving/web/views/monitoring.py": WEB,

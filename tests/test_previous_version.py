@@ -45,8 +45,9 @@ def regulars(folder: Path, *words: str, codes: tuple[int, ...] = (0,)) -> str:
 
 
 def scores(folder: Path) -> pa.Table:
-    """The stored scores of the cutoff."""
-    return pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None).sort_by("customer_id")
+    """The stored scores of the cutoff, without the segments, whose rules have changed since."""
+    table = pq.read_table(folder / "output" / "scores" / f"cutoff={CUTOFF}", partitioning=None)
+    return table.drop_columns("segment").sort_by("customer_id")
 
 
 def strengths(reasons: pa.ChunkedArray) -> list[list[tuple[str, float]]]:

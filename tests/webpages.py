@@ -36,6 +36,8 @@ source = "log.parquet"
 customer = "customer"
 time = "time"
 amount = "amount"
+query = "SELECT *, 'toys' AS category FROM source"
+kinds = ["category"]
 [task]
 horizon = "30d"
 windows = ["30d"]

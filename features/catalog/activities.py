@@ -140,7 +140,7 @@ def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequen
         measure_value(f"{activity.name}:{kind}:top"),
         f"{noun} of {words}",
         text("share of the most frequent <kind> of the <activity>"),
-        text("{value:share} of the <activity> of the most frequent <kind>"),
+        text("{value:share} of the <activity> have the same <kind>"),
         "share",
         unread=text("no <kind> of <activity> known"),
     )
@@ -195,14 +195,18 @@ def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Fea
 
 def _trend_features(activity: ActivityColumns, short: Window, long: Window) -> Iterator[Feature]:
     """The pace and the mean of the measure in a short window, compared with the next longer one."""
-    name, words = activity.name, _spaced(activity.name)
-    text = partial(phrase, activity=words, measure=_spaced(activity.measure))
+    name, words, days = activity.name, _spaced(activity.name), {"days": short.days, "long": long.days}
+    text = partial(phrase, activity=words, measure=_spaced(activity.measure), table=name)
     yield Feature(
         f"{name}_trend_{short}_{long}",
         lambda m: daily_rate(m, f"{name}:count", short) / daily_rate(m, f"{name}:count", long).nullif(0),
         f"{words} trend",
-        text("pace of the <activity> in the last <days> days against the last <long>", days=short.days, long=long.days),
-        text("<activity> at {value:number} times the pace of the last <long> days", long=long.days),
+        text("pace of the <activity> in the last <days> days against the last <long>", **days),
+        text(
+            "<activity> {value:more often than before|less often than before|as often as before|?1}: "
+            "{<table>_count_<days>d:count} in the last <days> days, {<table>_count_<long>d:count} in the last <long>",
+            **days,
+        ),
         "ratio",
         long,
         unread=text("no <activity> in the last <days> days", days=long.days),
@@ -214,13 +218,11 @@ def _trend_features(activity: ActivityColumns, short: Window, long: Window) -> I
             f"{name}_mean_change_{short}_{long}",
             lambda m: _mean_measure(activity, str(short))(m) - _mean_measure(activity, str(long))(m),
             f"{words} trend",
+            text("average <measure> of the <activity> in the last <days> days less that of the last <long>", **days),
             text(
-                "average <measure> of the <activity> in the last <days> days less that of the last <long>",
-                days=short.days,
-                long=long.days,
-            ),
-            text(
-                "<measure> of the <activity>: {value:number} from its average in the last <long> days", long=long.days
+                "<measure> of the <activity>: {<table>_mean_<days>d:number} on average in the last <days> days, "
+                "{<table>_mean_<long>d:number} in the last <long>",
+                **days,
             ),
             "count",
             long,

@@ -14,6 +14,7 @@ from features.point_in_time.history import KEYS, Past
 from features.task import Window
 from features.templates import phrase
 
+FEW, MOSTLY_OTHER = 0.5, 0.5  # from which concentration and drift the words say so
 ROUNDING_ERROR = 1e-12  # a drift below this is a rounding error, and taken as 0
 
 
@@ -63,16 +64,22 @@ def category_features(slug: str, windows: Sequence[Window]) -> Iterator[Feature]
         lambda m: m[f"{slug}_squares_ever"] / _square(m[f"{slug}_lines_ever"]),
         f"variety of {plural(noun)}",
         phrase("concentration on few <kinds> so far", kind=noun),
-        phrase("<kinds> so far as concentrated as {value:share} (one only would be 100%)", kind=noun),
+        phrase(
+            f"{{value:buys from few <kinds>|buys from many <kinds>|?{FEW}}}: "
+            "{<column>_distinct_ever:#different <kind>} so far, {<column>_top_share_ever:share} of items from one",
+            kind=noun,
+            column=slug,
+        ),
         "share",
         unread=phrase("no <kind> known", kind=noun),
+        formula="sum of the squared shares",
     )
     yield Feature(
         f"{slug}_favourite_ever",
         lambda m: m[f"{slug}_favourite"],
         f"favourite {noun}",
         phrase("favourite <kind> so far", kind=noun),
-        phrase("mostly {value:level} as <kind>", kind=noun),
+        phrase("favourite <kind> so far: {value:level}", kind=noun),
         "level",
         unread=phrase("no <kind> known", kind=noun),
     )
@@ -99,7 +106,7 @@ def _top_share_feature(slug: str, noun: str, w: Window | None) -> Feature:
         lambda m: m[f"{slug}_top_{tail}"] / m[f"{slug}_lines_{tail}"].nullif(0),
         f"variety of {plural(noun)}",
         text(f"share of the most frequent <kind> {label}"),
-        text(f"{{value:share}} of lines {label} from one <kind>"),
+        text(f"{{value:share}} of items {label} from one <kind>"),
         "share",
         w,
         unread=text(f"no order with a <kind> {label}"),
@@ -124,6 +131,7 @@ def _new_share_feature(slug: str, noun: str, w: Window) -> Feature:
 def _drift_feature(slug: str, noun: str, w: Window) -> Feature:
     """1 - cosine similarity of the line counts by value, in the window and before it: 0 same mix, 1 nothing shared."""
     label, text = window_ending(w), partial(phrase, kind=noun, days=w.days)
+    words = f"mostly other <kinds> {label} than before|much the same <kinds> {label} as before"
 
     def compute(m: ibis.Table) -> ibis.Value:
         sizes = m[f"{slug}_squares_{w}"].cast("float64") * m[f"{slug}_squares_before_{w}"]
@@ -135,11 +143,12 @@ def _drift_feature(slug: str, noun: str, w: Window) -> Feature:
         compute,
         f"drift of {plural(noun)}",
         text(f"change of the mix of <kinds> {label} against before"),
-        text(f"mix of <kinds> {label} changed by {{value:share}} against before"),
+        text(f"{{value:{words}|?{MOSTLY_OTHER}}}"),
         "share",
         w,
         unread=text(f"no order with a <kind> {label}, or none before"),
         at_zero=text(f"the same mix of <kinds> {label} as before"),
+        formula="1 - cosine similarity with the counts before",
     )
 
 

@@ -11,6 +11,8 @@ from features.point_in_time.history import KEYS
 from features.task import Window
 from features.templates import phrase
 
+HALF = 0.5  # a rank above it reads 'more than most', one below it 'only few have less'
+
 
 def rank_measures(cohort: ibis.Table, window: Window, has_amount: bool, others: ibis.Table | None = None) -> ibis.Table:
     """Ranks each customer: the share of the other customers of the same cutoff who have less.
@@ -59,23 +61,32 @@ def rank_features(window: Window, has_amount: bool) -> Iterator[Feature]:
     """Ranks by orders, silence and tenure and, if the log has amounts, by spend and order size."""
     last = "in the last <days> days"
     forms = [
-        ("orders_rank", "frequency", f"orders {last}", f"more orders {last} than", window),
-        ("recency_rank", "silence", "days since the last order", "silent for longer than", None),
-        ("tenure_rank", "tenure", "days since the first order", "customer for longer than", None),
+        ("orders_rank", "frequency", f"orders {last}", f"more orders {last}", f"had fewer orders {last}", window),
+        ("recency_rank", "silence", "days since the last order", "silent for longer", "ordered more recently", None),
+        ("tenure_rank", "tenure", "days since the first order", "customer for longer", "are newer", None),
     ]
     if has_amount:
         forms += [
-            ("spend_rank", "money", f"spend {last}", f"more spend {last} than", window),
-            ("order_size_rank", "order size", "average order amount so far", "larger orders than", None),
+            ("spend_rank", "money", f"spend {last}", f"more spend {last}", f"spent less {last}", window),
+            (
+                "order_size_rank",
+                "order size",
+                "average order amount so far",
+                "larger orders",
+                "have smaller orders",
+                None,
+            ),
         ]
-    for name, family, what, more, w in forms:
+    for name, family, what, more, less, w in forms:
         yield Feature(
             f"{name}_{w}" if w else name,
             measure_value(name),
             family,
-            phrase(f"rank among all customers by {what}", days=window.days),
-            phrase(f"{more} {{value:share}} of customers", days=window.days),
+            phrase(f"{what}, compared with all customers", days=window.days),
+            phrase(f"{{value:{more} than * of customers|only * of customers {less}|share?{HALF}}}", days=window.days),
             "share",
             w,
+            at_zero=phrase(f"none of the customers {less}", days=window.days),
             actionable=family in ("frequency", "money", "silence"),
+            formula="share of the other customers who have less",
         )

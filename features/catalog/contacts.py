@@ -170,7 +170,12 @@ def _pace_feature(short: Window, long: Window) -> Feature:
         lambda m: daily_rate(m, "contacts:received", short) / daily_rate(m, "contacts:received", long).nullif(0),
         "contacts trend",
         phrase("pace of contacts in the last <days> days against the last <long>", days=short.days, long=long.days),
-        phrase("contacts at {value:number} times the pace of the last <long> days", long=long.days),
+        phrase(
+            "contacted {value:more often than before|less often than before|as often as before|?1}: "
+            "{contacts_count_<days>d:count} in the last <days> days, {contacts_count_<long>d:count} in the last <long>",
+            days=short.days,
+            long=long.days,
+        ),
         "ratio",
         long,
         unread=phrase("no contact in the last <days> days", days=long.days),

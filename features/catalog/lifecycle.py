@@ -27,7 +27,7 @@ def lifecycle_features(horizon: Window) -> Iterator[Feature]:
         lambda m: lifecycle_stage(m, horizon),
         "silence",
         "where the customer stands: new, active, slipping or dormant",
-        "{value:level} by the customer's own rhythm",
+        "{value:level}, by the customer's own rhythm",
         "level",
         actionable=True,
     )

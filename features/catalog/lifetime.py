@@ -8,7 +8,7 @@ import ibis
 
 from features.catalog.seasonality import calendar_sums
 from features.catalog.trends import fading_sums
-from features.catalog.windows import refund_share
+from features.catalog.windows import SPREAD_FORMULA, VARYING, refund_share
 from features.feature import Feature, money, spread
 from features.point_in_time.history import KEYS, Past
 from features.templates import phrase
@@ -54,8 +54,8 @@ def lifetime_features(has_amount: bool) -> Iterator[Feature]:
         "items_per_order_ever",
         lambda m: m.items_ever / m.orders_ever,
         "basket",
-        "lines in an order",
-        "{value:number} lines in an order on average",
+        "items in an order",
+        "{value:number} items in an order on average",
         "count",
     )
     if has_amount:
@@ -96,7 +96,7 @@ def _order_size_features() -> Iterator[Feature]:
         lambda m: money(m.order_amount_max_ever),
         "order size",
         "largest order",
-        "largest order {value:money}",
+        "largest order {value:money}, usually {order_amount_mean_ever:money}",
         "money",
     )
     yield Feature(
@@ -104,11 +104,17 @@ def _order_size_features() -> Iterator[Feature]:
         lambda m: spread(m.orders_ever, m.spend_ever, m.spend_squares_ever),
         "order size",
         "how much order amounts vary",
-        "order amounts vary by {value:share} of their mean",
+        f"orders of {{value:{VARYING}}} amounts: {{order_amount_mean_ever:money}} on average, up to "
+        "{order_amount_max_ever:money}",
         "ratio",
         unread="fewer than two orders",
+        formula=SPREAD_FORMULA,
     )
-    yield Feature(
+    yield _large_orders_feature()
+
+
+def _large_orders_feature() -> Feature:
+    return Feature(
         "large_orders_share_ever",
         lambda m: m.large_orders / m.orders_ever,
         "order size",
@@ -125,22 +131,23 @@ def _order_size_features() -> Iterator[Feature]:
 
 
 def _last_order_features() -> Iterator[Feature]:
-    mean = "an average order of {order_amount_mean_ever:money}"
+    reading = "last bought for {amount_last:money}, usually {order_amount_mean_ever:money} an order"
     yield Feature(
         "amount_last",
         lambda m: money(m.last_spend),
         "last order",
         "amount bought on the last day of ordering",
-        "last bought for {value:money}, " + mean,
+        reading,
         "money",
     )
     yield Feature(
         "amount_last_ratio",
         lambda m: m.last_spend / (m.spend_ever / m.active_days_ever),
         "last order",
-        "last purchase against the usual one",
-        "the last purchase was {value:number} times the usual one",
+        "last purchase, compared with the usual one",
+        reading,
         "ratio",
+        formula="amount of the last day with an order / mean of such days",
     )
 
 

@@ -31,9 +31,9 @@ def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
         unread="no units bought",
     )
     for w in windows:
-        now, none = _price_per_unit(str(w)), "no units bought"
+        now, none, usual = _price_per_unit(str(w)), "no units bought", "{unit_price_ever:money}"
         yield window_feature(
-            w, "unit_price", now, "price", "average price of a unit", "{value:money} a unit", "money", none
+            w, "unit_price", now, "price", "average price of a unit", "{value:money} a unit", "money", none, usual
         )
         yield window_feature(
             w,
@@ -41,9 +41,10 @@ def unit_price_features(windows: Sequence[Window]) -> Iterator[Feature]:
             lambda m, now=now: now(m) / _price_per_unit("ever")(m),  # type: ignore[misc]
             "price",
             "price of a unit against the usual one",
-            "{unit_price_ever:money} a unit so far, {unit_price_<days>d:money}",
+            "{unit_price_<days>d:money} a unit",
             "ratio",
             none,
+            usual,
         )
 
 
@@ -80,7 +81,8 @@ def discount_features(windows: Sequence[Window]) -> Iterator[Feature]:
             actionable=True,
         )
         for w in windows:
-            yield window_feature(w, stem, of(str(w)), "discount", what, how, "share", "no order")
+            usual = f"{{{stem}_ever:share}}"
+            yield window_feature(w, stem, of(str(w)), "discount", what, how, "share", "no order", usual)
 
 
 def _discount_share(span: str) -> Compute:

@@ -13,6 +13,8 @@ from features.templates import phrase
 
 RECENT_GAPS = 3
 PARTS_PER_NAT = 10**10  # entropy is summed in integer parts of a nat, so that sums do not depend on the order of rows
+UNEVEN, IN_BURSTS = 0.5, 0.3  # from which spread and clumpiness of the gaps the words say so
+USUAL_GAP = "usually every {gap_mean_days:days}"
 FEWER_THAN_TWO, FEWER_THAN_THREE, FEWER_THAN_FIVE = (
     f"fewer than {number} days with an order" for number in ("two", "three", "five")
 )
@@ -87,7 +89,7 @@ def recency_features() -> Iterator[Feature]:
         lambda m: m.recency,
         "silence",
         "days since the last order",
-        "last order {value:days} ago",
+        f"last order {{value:days}} ago[[, {USUAL_GAP}]]",
         "days",
         actionable=True,
     )
@@ -99,56 +101,29 @@ def recency_features() -> Iterator[Feature]:
 def gap_features() -> Iterator[Feature]:
     """Mean, median, last and longest gap between days with an order."""
     for name, measure, what, reading in (
-        ("gap_mean_days", "gap_mean", "usual days between orders", "orders every {value:days} on average"),
+        ("gap_mean_days", "gap_mean", "usual days between orders", "usually an order every {value:days}"),
         ("gap_median_days", "gap_median", "typical days between orders", "typically {value:days} between orders"),
-        ("gap_last_days", "gap_last", "days between the last two orders", "{value:days} between the last two orders"),
-        ("gap_longest_days", "gap_max", "longest pause between orders", "longest pause so far {value:days}"),
+        (
+            "gap_last_days",
+            "gap_last",
+            "days between the last two orders",
+            "{value:days} between the last two orders, usually {gap_mean_days:days}",
+        ),
+        (
+            "gap_longest_days",
+            "gap_max",
+            "longest pause between orders",
+            "longest pause so far {value:days}, usually {gap_mean_days:days}",
+        ),
     ):
         yield Feature(name, measure_value(measure), "gaps", what, reading, "days", unread=FEWER_THAN_TWO)
 
 
 def regularity_features() -> Iterator[Feature]:
     """How regular the rhythm is, and whether it changed."""
-    for name, compute, what, reading, unit, unread in (
-        (
-            "gap_spread",
-            lambda m: m.gap_std / m.gap_mean,
-            "irregularity of the ordering rhythm",
-            "uneven rhythm: gaps between orders spread by {value:share} around their mean",
-            "ratio",
-            FEWER_THAN_THREE,
-        ),
-        (
-            "gap_clumpiness",
-            measure_value("clumpiness"),
-            "how much orders come in bursts (0 evenly, 1 all at once)",
-            "orders come in bursts: {value:share} of the way from evenly to all at once",
-            "share",
-            FEWER_THAN_TWO,
-        ),
-        (
-            "gap_last_ratio",
-            lambda m: m.gap_last / m.gap_mean,
-            "last pause against the usual one",
-            "the last pause was {value:number} times the usual one",
-            "ratio",
-            FEWER_THAN_TWO,
-        ),
-        (
-            "gap_recent_ratio",
-            lambda m: (m.gaps > RECENT_GAPS).ifelse(m.gap_lately / RECENT_GAPS / m.gap_mean, ibis.null("float64")),
-            "last three pauses against the usual one",
-            "the last three pauses were {value:number} times the usual one",
-            "ratio",
-            FEWER_THAN_FIVE,
-        ),
-    ):
-        yield Feature(name, compute, "regularity", what, reading, unit, unread=unread)
-    yield _active_months_feature()
-
-
-def _active_months_feature() -> Feature:
-    return Feature(
+    yield from _evenness_features()
+    yield from _pause_features()
+    yield Feature(
         "active_months_share_ever",
         lambda m: m.months / (_month_index(m.tenure) + 1),
         "regularity",
@@ -158,39 +133,97 @@ def _active_months_feature() -> Feature:
     )
 
 
+def _evenness_features() -> Iterator[Feature]:
+    """How evenly the orders are spread over time."""
+    for name, compute, what, reading, unit, unread, formula in (
+        (
+            "gap_spread",
+            lambda m: m.gap_std / m.gap_mean,
+            "irregularity of the ordering rhythm",
+            f"{{value:irregular|regular|?{UNEVEN}}} rhythm: an order every {{gap_mean_days:days}} on average, longest "
+            "pause {gap_longest_days:days}",
+            "ratio",
+            FEWER_THAN_THREE,
+            "standard deviation of the gaps / their mean",
+        ),
+        (
+            "gap_clumpiness",
+            measure_value("clumpiness"),
+            "how much orders come in bursts",
+            f"orders {{value:come in bursts|are spread evenly|?{IN_BURSTS}}}: every {{gap_mean_days:days}} on average, "
+            "longest pause {gap_longest_days:days}",
+            "share",
+            FEWER_THAN_TWO,
+            "0: evenly spread, 1: all at once",
+        ),
+    ):
+        yield Feature(name, compute, "regularity", what, reading, unit, unread=unread, formula=formula)
+
+
+def _pause_features() -> Iterator[Feature]:
+    """The latest pauses between orders, compared with the usual one."""
+    for name, compute, what, reading, unread, formula in (
+        (
+            "gap_last_ratio",
+            lambda m: m.gap_last / m.gap_mean,
+            "last pause between orders, compared with the usual one",
+            "{gap_last_days:days} between the last two orders, usually {gap_mean_days:days}",
+            FEWER_THAN_TWO,
+            "last gap / mean gap",
+        ),
+        (
+            "gap_recent_ratio",
+            lambda m: (m.gaps > RECENT_GAPS).ifelse(m.gap_lately / RECENT_GAPS / m.gap_mean, ibis.null("float64")),
+            "last three pauses between orders, compared with the usual one",
+            "the last three pauses between orders were {value:longer than|shorter than|as long as|?1} usual for this "
+            "customer ({gap_mean_days:days})",
+            FEWER_THAN_FIVE,
+            "mean of the last three gaps / mean gap",
+        ),
+    ):
+        yield Feature(name, compute, "regularity", what, reading, "ratio", unread=unread, formula=formula)
+
+
 def silence_features() -> Iterator[Feature]:
     """How unusual the current silence is for the customer."""
-    for name, compute, what, reading, unit in (
+    for name, compute, what, reading, unit, formula in (
         (
             "overdue_ratio",
             lambda m: m.recency / m.gap_mean,
-            "current silence against the customer's own rhythm",
-            "last order {recency_days:days} ago, usually every {gap_mean_days:days}",
+            "days since the last order, compared with the customer's usual gap",
+            f"last order {{recency_days:days}} ago, {USUAL_GAP}",
             "ratio",
+            "days since the last order / mean gap",
         ),
         (
             "overdue_longest_ratio",
             lambda m: m.recency / m.gap_max,
-            "current silence against the customer's longest pause",
+            "days since the last order, compared with the customer's longest pause",
             "last order {recency_days:days} ago, longest pause before {gap_longest_days:days}",
             "ratio",
+            "days since the last order / longest gap",
         ),
         (
             "silence_probability",
             _silence_probability,
-            "how likely a silence this long is under the customer's own gaps",
-            "a silence of {recency_days:days} has a chance of {value:share} by the customer's own gaps",
+            "how rare a pause as long as the current one is for the customer",
+            "last order {recency_days:days} ago, {value:share} of this customer's pauses, this one included, were as "
+            "long",
             "share",
+            "(1 + gaps at least as long as the silence) / (1 + gaps)",
         ),
         (
             "next_order_due_days",
             lambda m: m.gap_mean - m.recency,
             "days until the next order is due by the customer's own rhythm (below 0: overdue)",
-            "{value:left until|past|days} the day when the next order was due, {gap_mean_days:days} after the last",
+            f"next order {{value:due in *|overdue by *|days}}, {USUAL_GAP}",
             "days",
+            "mean gap - days since the last order",
         ),
     ):
-        yield Feature(name, compute, "silence", what, reading, unit, unread=FEWER_THAN_TWO, actionable=True)
+        yield Feature(
+            name, compute, "silence", what, reading, unit, unread=FEWER_THAN_TWO, actionable=True, formula=formula
+        )
 
 
 def _silence_probability(m: ibis.Table) -> ibis.Value:

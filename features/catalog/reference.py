@@ -45,8 +45,8 @@ the features computed from it are missing.
 `W` stands for each window, `V` and `U` for the next longer ones. *Window* lists the longest window of each feature on
 the line (`each`: one feature for every window; empty: the whole past). *Null* says when a value is null (empty: never):
 sums and counts over no rows are 0; means, extremes and ages are null. *Acts* marks features that a business can
-influence. `python -m features.catalog.reference docs/features.md` writes this page, and a test checks that it is up to
-date.
+influence. *In italics*: the exact formula, where the phrase gives only the idea.
+`python -m features.catalog.reference docs/features.md` writes this page, and a test checks that it is up to date.
 """
 
 
@@ -68,13 +68,14 @@ def features_page() -> str:
 def _row(alike: Sequence[Feature], windows: Sequence[Window]) -> str:
     """One line for features that differ only in their windows."""
     first, seen = alike[0], [feature.window for feature in alike if feature.window]
-    name, phrase, null = (_general(text, first, windows) for text in _texts(first))
+    name, phrase, null, formula = (_general(text, first, windows) for text in _texts(first))
+    phrase += f": *{formula}*" if formula else ""
     over = "each" if seen == list(windows) else ", ".join(map(str, seen))
     return f"| `{name}` | {phrase} | {over} | {first.unit} | {null} | {'yes' if first.actionable else ''} |"
 
 
-def _texts(feature: Feature) -> tuple[str, str, str]:
-    return feature.name, feature.phrase, feature.unread
+def _texts(feature: Feature) -> tuple[str, str, str, str]:
+    return feature.name, feature.phrase, feature.unread, feature.formula
 
 
 def _general(text: str, feature: Feature, windows: Sequence[Window]) -> str:

@@ -89,7 +89,7 @@ def hour_features(zone: str) -> Iterator[Feature]:
         lambda m: m.hours / m.orders_ever,
         "habit",
         phrase("usual hour of ordering (<zone>)", zone=zone),
-        phrase("orders around {value:number} o'clock (<zone>)", zone=zone),
+        phrase("orders around {value:count} o'clock (<zone>)", zone=zone),
         "count",
     )
     for band, start in DAY_PARTS.items():
@@ -115,7 +115,7 @@ def season_share_features(horizon: Window) -> Iterator[Feature]:
         lambda m: (m.tenure >= YEAR).ifelse(m.orders_in_season / m.orders_ever, ibis.null("float64")),
         "season",
         phrase(f"share of orders {place}", days=days),
-        phrase(f"{{value:share}} of orders {place}", days=days),
+        phrase("{value:share} of all orders came in this season, the <days> days after this date", days=days),
         "share",
         unread="customer for less than a year",
         at_zero=phrase(f"no order {place}", days=days),

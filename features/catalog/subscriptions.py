@@ -169,7 +169,7 @@ def _price_features() -> Iterator[Feature]:
         lambda m: m[f"{STEM}:price_last"] / m[f"{STEM}:price_before"].nullif(0),
         "subscription price",
         "price of the last term against the one before",
-        "the last term cost {value:share} of the one before",
+        "the last term cost {value:more than|less than|as much as|?1} the one before ({value:share} of its price)",
         "ratio",
         unread="fewer than two terms with a price",
         actionable=True,

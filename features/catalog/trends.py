@@ -17,6 +17,12 @@ MILLIONTHS = 1_000_000  # weights of orders are summed as integers, so that sums
 Pair = tuple[str, str, str]  # the first word of the column, the measure, the noun in texts
 ORDERS: Pair = ("orders", "orders", "orders")
 SPEND: Pair = ("amount", "spend", "spend")
+FORMS = {  # by noun: words for a faster, slower and equal pace, and for none; the columns to quote, and their format
+    "orders": ("ordering more often than before|ordering less often than before|ordering as often as before|?1",
+               "no order", "orders_count", "count"),
+    "spend": ("spending more than before|spending less than before|spending as much as before|?1",
+              "nothing bought", "amount_sum", "money"),
+}  # fmt: skip
 
 
 def _measures_compared(has_amount: bool) -> tuple[Pair, ...]:
@@ -35,17 +41,26 @@ def pace_features(short: Window, long: Window, has_amount: bool) -> Iterator[Fea
         One feature for orders and, with amounts, one for spend.
     """
     for stem, measure, noun in _measures_compared(has_amount):
+        form, nothing, columns, unit = FORMS[noun]
+        windows = (
+            f"{{{columns}_<days>d:{unit}}} in the last <days> days, {{{columns}_<long>d:{unit}}} in the last <long>"
+        )
         yield Feature(
             f"{stem}_trend_{short}_{long}",
             lambda m, measure=measure: daily_rate(m, measure, short) / daily_rate(m, measure, long).nullif(0),  # type: ignore[misc]
             f"{noun} trend",
             phrase(f"pace of {noun} in the last <days> days against the last <long>", days=short.days, long=long.days),
-            phrase(f"{noun} at {{value:number}} times the pace of the last <long> days", long=long.days),
+            phrase(f"{{value:{form}}}: {windows}", days=short.days, long=long.days),
             "ratio",
             long,
             unread=phrase("no order in the last <days> days", days=long.days),
-            at_zero=phrase("no order in the last <days> days", days=short.days),
+            at_zero=phrase(
+                f"{nothing} in the last <days> days, {{{columns}_<long>d:{unit}}} in the last <long>",
+                days=short.days,
+                long=long.days,
+            ),
             actionable=True,
+            formula=f"a day of the last {short.days} days / a day of the last {long.days}",
         )
 
 
@@ -100,19 +115,28 @@ def acceleration_features(short: Window, mid: Window, long: Window, has_amount: 
         One feature for orders and, with amounts, one for spend.
     """
     text = partial(phrase, days=short.days, mid=mid.days, long=long.days)
-    pointed = "where the pace of the last <long> and <mid> days pointed"
     for stem, measure, noun in _measures_compared(has_amount):
-        form = _number_format(noun)
+        *_, columns, unit = FORMS[noun]
+        windows = ", ".join(
+            (
+                f"{{{columns}_<days>d:{unit}}} in the last <days> days",
+                f"{{{columns}_<mid>d:{unit}}} in the last <mid>",
+                f"{{{columns}_<long>d:{unit}}} in the last <long>",
+            )
+        )
+        more = "more|fewer|?0" if noun == "orders" else "more|less|?0"
         yield Feature(
             f"{stem}_acceleration_{short}_{mid}_{long}",
             lambda m, measure=measure: _second_difference(m, measure, short, mid, long),  # type: ignore[misc]
             f"{noun} trend",
-            text(f"{noun} a month in the last <days> days against {pointed}"),
-            text(f"{noun} a month in the last <days> days {{value:above|below|{form}}} {pointed}"),
+            text(f"{noun} in the last <days> days, compared with the trend of the last <mid> and <long> days"),
+            text(f"{{value:{more}}} {noun} lately than the trend suggests: {windows}"),
             "money" if noun == "spend" else "orders",
             long,
-            at_zero=text(f"{noun} in the last <days> days {pointed}"),
+            at_zero=text(f"{noun} lately as the trend suggests: {windows}"),
             actionable=True,
+            formula=f"(the last {short.days} days - the last {mid.days}) - "
+            f"(the last {mid.days} - the last {long.days}), a month",
         )
 
 
@@ -122,10 +146,6 @@ def _second_difference(m: ibis.Table, measure: str, short: Window, mid: Window, 
         daily_rate(m, measure, mid) - daily_rate(m, measure, long)
     )
     return (money(bend) if measure == "spend" else bend) * MONTH
-
-
-def _number_format(noun: str) -> str:
-    return "money" if noun == "spend" else "number"
 
 
 def fading_sums(orders: ibis.Table, windows: Sequence[Window], has_amount: bool) -> dict[str, ibis.Value]:
@@ -155,25 +175,29 @@ def _round_half_up(number: ibis.Value) -> ibis.Value:
 
 def fading_features(w: Window, has_amount: bool) -> Iterator[Feature]:
     """Orders and spend with weights that fade with age."""
-    fades, days = "each counting half for every <days> days since", w.days
+    days, formula = w.days, f"each counts half for every {w.days} days since"
     yield Feature(
         f"orders_fading_{w}",
         lambda m: m[f"orders_fading_{w}"] / MILLIONTHS,
         "frequency",
-        phrase(f"orders so far, {fades}", days=days),
-        phrase(f"{{value:number}} orders so far, {fades}", days=days),
+        phrase("orders, above all those of the last <days> days", days=days),
+        phrase("{orders_count_<days>d:#order} in the last <days> days, {orders_count_ever:count} so far", days=days),
         "orders",
         w,
         actionable=True,
+        formula=formula,
     )
     if has_amount:
         yield Feature(
             f"amount_fading_{w}",
             lambda m: money(m[f"spend_fading_{w}"]),
             "money",
-            phrase(f"spend so far, {fades}", days=days),
-            phrase(f"spent {{value:money}} so far, {fades}", days=days),
+            phrase("spend, above all that of the last <days> days", days=days),
+            phrase(
+                "spent {amount_sum_<days>d:money} in the last <days> days, {amount_sum_ever:money} so far", days=days
+            ),
             "money",
             w,
             actionable=True,
+            formula=formula,
         )

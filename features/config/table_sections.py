@@ -179,6 +179,12 @@ class Events(MoneySection):
     kinds: tuple[str, ...] = Field(
         (), description="columns of categories (what, where, how), for features of variety, novelty and favourites"
     )
+    offers: tuple[str, ...] | None = Field(
+        None,
+        description="which of `kinds` can be offered to a customer (`next_kind`), such as ['product_category']; [] for "
+        "none; left out: those whose names say that they are sold (product, category, brand), never a store, a country "
+        "or a channel",
+    )
     id: str = Field("", description="column of an event id; of rows with the same id only the first is kept")
     duplicates: Literal["keep", "drop"] = Field(
         "keep", description="what to do with rows that are equal in every column; such rows are often real"
@@ -188,6 +194,14 @@ class Events(MoneySection):
         description="date up to which the log is complete; rows on or after it are set aside (mistyped years, a "
         "partial day)",
     )
+
+    @model_validator(mode="after")
+    def _check_offers(self) -> Events:
+        unknown = [name for name in self.offers or () if name not in self.kinds]
+        if unknown:
+            known = ", ".join(map(repr, self.kinds)) or "none"
+            raise ValueError(f"offers names {unknown[0]!r}, which is not one of kinds ({known}); add it there too")
+        return self
 
 
 class Activity(TableSection):

@@ -2,4 +2,6 @@
 
 from features.lazy_exports import lazy_exports
 
-__getattr__, __all__ = lazy_exports(__name__, {"guess": ["GuessedConfig", "guess_config", "write_guessed_config"]})
+__getattr__, __all__ = lazy_exports(
+    __name__, {"guess": ["GuessedConfig", "guess_config", "write_guessed_config"], "offers": ["guess_offers"]}
+)

@@ -93,6 +93,17 @@ LISTS = {
         카테고리* 상품* 매장* 지역*""",
     "product": """product sku stock item article asin isbn ean upc barcode produkt* artikel* ware* produit*
         article* producto* articulo* produto* prodotto* товар* артикул* 商品 产品 货号 条码 貨號 품목* 상품*""",
+    # Of these kinds: what can be offered, and where and how something was bought.
+    "offer": """department category subcategory brand genre service course dish menu aisle assortment abteilung*
+        kategorie* warengruppe* sortiment* marke* produkt* artikel* rayon* categorie* marque* produit* article*
+        categoria* marca* producto* articulo* produto* prodotto* reparto* kategoria* категори* бренд* товар*
+        продукт* 品类 类别 分类 品牌 品種 品類 類別 分類 部门 部門 카테고리* 브랜드*""",
+    "place": """country channel store shop branch region market marketplace state city province county zip outlet
+        warehouse website site platform device browser os app payment carrier delivery shipping source medium
+        campaign weekday season land kanal* filiale* laden* markt stadt* bundesland* zahlung* versand* pays canal*
+        magasin* ville paiement* livraison* pais tienda* sucursal* ciudad* pago* loja* cidade* pagamento*
+        negozio* citta sklep* miasto* магазин* канал* регион* город* 门店 店铺 渠道 地区 省份 城市 国家 支付 配送
+        店舗 支店 地域 都市 매장* 지역* 채널*""",
     "personal": """name firstname lastname surname email mail e phone mobile tel fax address street zip postcode
         postal birth dob gender sex age ssn passport iban card ip lat lon latitude longitude token url
         description comment note text title vorname* nachname* telefon* adresse* strasse* plz geburt*

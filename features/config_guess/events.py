@@ -10,6 +10,7 @@ import ibis
 from features.config_guess.column_profile import MIN_FIT, ColumnProfile
 from features.config_guess.column_words import has_id_part, has_word, match_rank, name_words, names_an_id_of
 from features.config_guess.ids import FEWEST_ORDERS, Choice, choose_customer, choose_order, count_ids, id_columns
+from features.config_guess.offers import guess_offers
 from features.config_guess.wording import N_, SectionDraft, quoted, quoted_names
 from features.engines.base import Engine
 from features.slugs import feature_slug
@@ -248,6 +249,10 @@ def _add_kinds(draft: SectionDraft, columns: Sequence[ColumnProfile]) -> None:
     if excluded:
         why += tr("; left out as personal, free text or constant: {columns}", columns=quoted_names(excluded))
     draft.lines.append(f"kinds = [{quoted_names(kinds[:MOST_KINDS])}]  # {why}")
+    if offers := guess_offers(draft.values["kinds"]):
+        draft.add("offers", list(offers), tr("what can be offered to a customer; a store, country or channel cannot"))
+    elif kinds:
+        draft.ask("offers", tr("which of these can be offered to a customer? A store, country or channel cannot"), [])
 
 
 def _is_row_id(column: ColumnProfile) -> bool:

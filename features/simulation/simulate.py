@@ -48,6 +48,7 @@ amount = "amount"
 order = "order_id"
 quantity = "quantity"
 kinds = ["category", "channel"]
+offers = ["category"]
 until = "{end}"
 {contacts}[task]
 horizon = "{horizon}d"

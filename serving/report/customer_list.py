@@ -13,7 +13,6 @@ from serving.planning.action_effects import ASSUMED
 from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 from serving.scoring.score_tables import Scores
-from serving.segmentation import profiles
 
 LISTED = 50
 NUMBERS = ["churn_probability", "value", "value_at_risk", "lifecycle", "tier", "segment"]
@@ -71,10 +70,8 @@ def _todo(
     """Say what the plan does with a customer; without a plan, what suits their segment, or else their lifecycle."""
     tr = wording.tr
     if plan_row is None:
-        treatments = (
-            profiles.treatment_for(row[column] or "", inputs.treatments) for column in ("segment", "lifecycle")
-        )
-        return tr(next((way for way in treatments if way), ""))
+        suitable = (inputs.advice.get(row[column] or "", "") for column in ("segment", "lifecycle"))
+        return tr(next((way for way in suitable if way), ""))
     if plan_row["action"] is not None:
         gain, money = plan_row["expected_gain"], wording.money
         size = wording.form.money(gain, "+", fine=True) if money else wording.points(gain)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.scoring.score_tables import Scores
+from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation
 
@@ -55,6 +57,7 @@ class StoredSegments:
 class CutoffPlan:
     """The live plan of the cutoff, the points of its curve, and the names of other plans of the same cutoff.
 
+    `contacted` are the numbers of customers who get an action, by segment.
     `stale` if the cutoff was scored again since; `superseded` are the names of plans whose place another took.
     """
 
@@ -63,6 +66,7 @@ class CutoffPlan:
     others: Sequence[str]
     stale: bool
     superseded: Sequence[str] = ()
+    contacted: Mapping[str, int] = field(default_factory=Counter)
 
     def rows(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Read the plan's rows of some customers, by id."""
@@ -97,7 +101,7 @@ class ReportInputs:
     scores: Scores
     tr: Language
     drivers: dict[str, list[Driver]]
-    treatments: dict[str, str]
+    advice: dict[str, str]
     evaluation: Evaluation | None
     audit: OptionalInput
     segments: OptionalInput
@@ -121,7 +125,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         scores,
         tr,
         translate_drivers(scores.manifest.drivers, config, tr),
-        dict(config.segments.treatments),
+        config_advice(config),
         _evaluation(config, scores),
         _audit(config, tr),
         _segments(config, scores, tr),
@@ -144,7 +148,7 @@ def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
 
 def _audit(config: Config, tr: Language) -> OptionalInput:
     path = config.output / "audit.json"
-    keys = [field.name for field in fields(Audit) if field.default is MISSING]
+    keys = [each.name for each in fields(Audit) if each.default is MISSING]
     return _part(
         path,
         lambda: _json(path, keys),
@@ -199,7 +203,14 @@ def _planned(config: Config, scores: Scores) -> CutoffPlan:
     plan = read_plan(config, scores.cutoff, first.campaign)
     stale = plan.manifest.scores["parts"] != scores.manifest.parts
     live, superseded = ([other.campaign for other in others if other.live is wanted] for wanted in (True, False))
-    return CutoffPlan(plan, plan.curve().to_pylist(), live, stale, superseded)
+    return CutoffPlan(plan, plan.curve().to_pylist(), live, stale, superseded, _contacted(plan))
+
+
+def _contacted(plan: Plan) -> Counter[str]:
+    """Count the customers who get an action, by segment; of a customer without a segment, by ''."""
+    with open_parquet(plan.folder / "plan.parquet", ["segment", "action"]) as file:
+        table = file.read(columns=["segment", "action"])
+    return Counter(segment or "" for segment in table["segment"].filter(table["action"].is_valid()).to_pylist())
 
 
 def _past(config: Config, tr: Language) -> OptionalInput:

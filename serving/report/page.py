@@ -18,7 +18,6 @@ from serving.report import customer_list, data, drivers, plans, segments, summar
 from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
 from serving.report.text import ReportWording, report_wording
-from serving.scoring import value_tiers
 from serving.scoring.score_tables import read_scores
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -58,7 +57,7 @@ def render_report(inputs: ReportInputs) -> str:
         quality=quality,
         drivers=drivers.driver_charts(wording, inputs.drivers),
         groups=segments.segments_section(wording, inputs, table),
-        rules=value_tiers.RULES_VERSION,
+        rules=scores.manifest.segment_rules,
         at_risk=customer_list.customers_at_risk(wording, inputs, weight),
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),

@@ -33,13 +33,6 @@ STORIES = ("stage", "rfm_group", "micro_segment")
 MATRICES, LISTED = ("stage", "segment"), ("rfm_group",)
 SHADES, MOST_MOVES, MOST_CARDS = 4, 5, 40
 MEANING = {
-    "segment": {
-        "save first": N_("likelier to leave than to stay, tier high or middle"),
-        "let go": N_("likelier to leave than to stay, tier low"),
-        "keep": N_("likelier to stay, tier high"),
-        "grow": N_("likelier to stay, tier middle"),
-        "maintain": N_("likelier to stay, tier low"),
-    },
     "lifecycle": {
         "new": N_("first {started} within the last horizon"),
         "active": N_("ordered recently, compared with the customer's usual gap"),
@@ -95,7 +88,9 @@ def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.Dat
     """
     stored: StoredSegments | None = inputs.segments.content
     if stored is None:
-        tables = [_of_scores(wording, table, column) for column in MEANING]
+        version = inputs.scores.manifest.segment_rules
+        meanings = {"segment": value_tiers.segment_rules(version), **MEANING}
+        tables = [_of_scores(wording, table, column, meaning) for column, meaning in meanings.items()]
         return {"gap": inputs.segments.gap, "stale": False, "tables": tables, "moves": [], "lists": [], "cards": []}
     names = [name for name in TITLES if any(card["segmentation"] == name for card in stored.cards)]
     return {
@@ -110,7 +105,7 @@ def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.Dat
     }
 
 
-def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str) -> dict[str, Any]:
+def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str, meanings: Mapping[str, str]) -> dict[str, Any]:
     """Summarise risk and value by a column of the scores; groups without customers are included."""
     by_group = table.groupby(column).agg(
         customers=("churn_probability", "size"),
@@ -118,31 +113,22 @@ def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str) -> dict
         value=("value", "sum"),
         value_at_risk=("value_at_risk", "sum"),
     )
-    known = MEANING[column]
-    names = [*known, *(str(name) for name in by_group.index if name not in known)]
+    names = [*meanings, *(str(name) for name in by_group.index if name not in meanings)]
     rows = []
     for name in names:
         row = {"segment": name, **(by_group.loc[name].to_dict() if name in by_group.index else {"customers": 0})}
         rows.append(
             _group(
-                wording, {**row, "share": row["customers"] / max(len(table), 1)}, segment_meaning(wording, column, name)
+                wording,
+                {**row, "share": row["customers"] / max(len(table), 1)},
+                group_meaning(wording, meanings.get(name, "")),
             )
         )
     return {"by": wording.tr(TITLES[column]), "rows": rows, "ranges": False, "left": ""}
 
 
-def segment_meaning(wording: ReportWording, column: str, name: str) -> str:
-    """Explain a group.
-
-    Args:
-        wording: Language and terms of the report.
-        column: The column of the scores: 'segment', 'lifecycle' or 'tier'.
-        name: The group.
-
-    Returns:
-        The definition of the group; empty for an unknown group.
-    """
-    text = MEANING[column].get(name, "")
+def group_meaning(wording: ReportWording, text: str) -> str:
+    """Translate the definition of a group, and fill its slots with the terms and thresholds of the rules."""
     shares = {"high": value_tiers.HIGH_SHARE, "middle": value_tiers.MIDDLE_SHARE - value_tiers.HIGH_SHARE}
     slots = {
         **asdict(wording.words),

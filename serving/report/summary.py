@@ -15,7 +15,6 @@ from serving.report.inputs import PastPlan, ReportInputs
 from serving.report.text import ReportWording
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import total_value_interval as sum_of
-from serving.segmentation import profiles
 
 STEPS = 5
 SEVERE = ("critical", "warning")
@@ -262,14 +261,14 @@ def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]
 
 
 def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> Iterator[NextStep]:
-    """Name the segment to act on: 'save first' if it is there, else the one with the most at risk."""
+    """Name the segment to act on, the one with the most at risk, and what the plan does for it."""
     tr, cutoff = wording.tr, inputs.scores.cutoff
     by = table.assign(weight=table["value_at_risk"] if wording.money else table["churn_probability"]).groupby("segment")
     at_risk = by["weight"].sum()
     if at_risk.empty:
         return
-    name = str(at_risk.idxmax()) if "save first" not in at_risk.index else "save first"
-    size, todo = int(by.size()[name]), tr(profiles.treatment_for(name, inputs.treatments))
+    name = str(at_risk.idxmax())
+    size, todo = int(by.size()[name]), tr(inputs.advice.get(name, ""))
     slots = {"todo": todo, "share": wording.form.share(float(at_risk[name] / max(at_risk.sum(), 1e-300)))}
     if wording.money:
         text = tr("they hold {share} of the value at risk; {todo}.", **slots)
@@ -280,6 +279,9 @@ def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) 
         title = tr("customers in the segment '{name}', for whom there is no plan yet", name=tr(name))
         command = f"regulars plan --cutoff {cutoff} --budget B"
         text = tr("{text} Run `{command}` to choose whom to contact within a budget.", text=text, command=command)
+    elif not inputs.plan.content.stale:
+        plan, contacted = inputs.plan.content.plan.campaign, inputs.plan.content.contacted.get(name, 0)
+        text = tr("{text} The plan '{plan}' contacts {n} of them.", text=text, plan=plan, n=f"{contacted:,}")
     yield NextStep(f"{size:,}", title, text, "segments")
 
 

@@ -11,6 +11,6 @@ __getattr__, __all__ = lazy_exports(
         "score_tables": ["MANIFEST", "Scores", "read_scores", "refuse_other_zone", "total_value_interval"],
         "sinks": ["REASON_FORMATS", "delete_customer_rows", "reasons_as_text", "spreadsheet_table"],
         "spreadsheet_text": ["escape_formulas"],
-        "value_tiers": ["AT_RISK", "HIGH_SHARE", "MIDDLE_SHARE", "RULES", "RULES_VERSION"],
+        "value_tiers": ["AT_RISK", "HIGH_SHARE", "MIDDLE_SHARE", "RULES_VERSION", "TIER_RULES", "segment_rules"],
     },
 )

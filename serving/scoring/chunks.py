@@ -45,7 +45,7 @@ class Scorer:
     targets: tuple[str, ...]
 
     def predict(self, rows: pa.Table) -> dict[str, np.ndarray]:
-        """Return the model's predictions (n,) by column, and 'worth' (n,), which ranks customers for their tier."""
+        """Return the model's predictions (n,) by column, and 'worth' (n,), which decides tier and segment."""
         predicted = self.bundle.predict(rows)
         return {**predicted, "worth": worth_if_retained(rows, predicted)}
 
@@ -56,20 +56,21 @@ class CohortPredictions:
 
     Attributes:
         predicted: The models' predictions (n,) by score column.
-        tier: Value tier (n,).
+        groups: Tier and segment (n,) by score column.
         sampled: Row numbers (k,), ascending, of the sample from which the directions of drivers are computed.
     """
 
     predicted: dict[str, np.ndarray]
-    tier: np.ndarray
+    groups: dict[str, np.ndarray]
     sampled: np.ndarray
 
     def slice(self, start: int, stop: int) -> CohortPredictions:
         """Return the predictions of rows [start, stop); their row numbers count from `start`."""
         sampled = self.sampled[(self.sampled >= start) & (self.sampled < stop)] - start
-        return CohortPredictions(
-            {name: values[start:stop] for name, values in self.predicted.items()}, self.tier[start:stop], sampled
+        predicted, groups = (
+            {name: values[start:stop] for name, values in columns.items()} for columns in (self.predicted, self.groups)
         )
+        return CohortPredictions(predicted, groups, sampled)
 
 
 def write_chunk(
@@ -169,7 +170,7 @@ def _block_scores(
 ) -> pa.Table:
     reasons = {kind: top_reasons(explained[kind], block, scorer.features, scorer.reasons) for kind in scorer.labels}
     return build_score_table(
-        score_columns(scorer.labels, block, predictions.predicted, predictions.tier), reasons, block.num_rows
+        score_columns(scorer.labels, block, predictions.predicted, predictions.groups), reasons, block.num_rows
     )
 
 

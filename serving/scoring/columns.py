@@ -47,7 +47,7 @@ def worth_if_retained(rows: pa.Table, predicted: Mapping[str, np.ndarray]) -> np
 
 
 def score_columns(
-    labels: Mapping[str, str], rows: pa.Table, predicted: Mapping[str, np.ndarray], tiers: np.ndarray
+    labels: Mapping[str, str], rows: pa.Table, predicted: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """Return all score columns (n,) except the reasons.
 
@@ -55,7 +55,7 @@ def score_columns(
         labels: Name and version of the models, by 'churn' and 'value'.
         rows: The features of n customers.
         predicted: Their predictions (n,) by column.
-        tiers: Their value tiers (n,).
+        groups: Their tier and segment (n,), as `value_tiers.assign_groups` returns them for the whole cohort.
 
     Returns:
         The columns by name.
@@ -65,8 +65,7 @@ def score_columns(
         "cutoff": rows["cutoff"],
         **predicted,
         "lifecycle": rows["lifecycle"],
-        "tier": tiers,
-        "segment": value_tiers.assign_segments(tiers, predicted["churn_probability"]),
+        **groups,
         "churn_model": [labels["churn"]] * rows.num_rows,
         "value_model": [labels.get("value")] * rows.num_rows,
     }

@@ -1,9 +1,9 @@
 """The steps of a scoring run: build features, predict for everybody, then explain chunk by chunk in bounded memory.
 
-A tier is a rank among all customers, so a first pass predicts for everybody; predictions are small and stay in memory.
-The second pass explains a few thousand customers at a time and writes one part file for each chunk. Each finished step
-is recorded in the run's journal and is not repeated. Both passes run in this process or on Spark's workers
-(`serving.scoring.spark_executor`).
+Tier and segment depend on all customers, so a first pass predicts for everybody; predictions are small and stay in
+memory. The second pass explains a few thousand customers at a time and writes one part file for each chunk. Each
+finished step is recorded in the run's journal and is not repeated. Both passes run in this process or on Spark's
+workers (`serving.scoring.spark_executor`).
 """
 
 from __future__ import annotations
@@ -205,15 +205,14 @@ def _cohort_predictions(
     file = run.folder / PREDICTIONS_FILE
     if not run.finished_step("standing"):
         predicted = passes.predict_all(job, rows)
-        tiers = value_tiers.assign_tiers(predicted.pop("worth")).astype(str)
+        assigned = value_tiers.assign_groups(predicted["churn_probability"], predicted.pop("worth"))
+        groups = {name: values.astype(str) for name, values in assigned.items()}
         with explain_write_errors(job):
-            save_arrays(
-                {**predicted, "tier": tiers, "sampled": sample_for_directions(rows.column("customer_id"))}, file
-            )
+            save_arrays({**predicted, **groups, "sampled": sample_for_directions(rows.column("customer_id"))}, file)
             run.record_step("standing", [PREDICTIONS_FILE])
     arrays = load_arrays(file)
-    tier, sampled = arrays.pop("tier"), arrays.pop("sampled")
-    return CohortPredictions(arrays, tier.astype(object), sampled)
+    groups = {name: arrays.pop(name).astype(object) for name in ("tier", "segment")}
+    return CohortPredictions(arrays, groups, arrays.pop("sampled"))
 
 
 def _explain_cohort(

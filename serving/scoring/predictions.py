@@ -101,7 +101,8 @@ def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     check_features(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
     predicted = models.richest.bundle.predict(rows)
-    return score_columns(models.labels, rows, predicted, value_tiers.assign_tiers(worth_if_retained(rows, predicted)))
+    groups = value_tiers.assign_groups(predicted["churn_probability"], worth_if_retained(rows, predicted))
+    return score_columns(models.labels, rows, predicted, groups)
 
 
 def check_features(models: Champions, features: Sequence[Feature], own_digest: str) -> None:

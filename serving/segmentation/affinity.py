@@ -1,5 +1,7 @@
 """What is bought together: support, confidence and lift of pairs with a confidence interval, and association rules.
 
+Rules suggest what to offer next, so they are made only of kinds that can be offered, and never of a store.
+
 Lift tells how many times as often two values occur together as by chance: P(a and b) / (P(a) P(b)). Its interval comes
 from the delta method for the logarithm, on the four cells. It is widened because baskets of one customer resemble each
 other (by the larger design effect of the two values; Kish, 1965, 'Survey sampling').
@@ -13,7 +15,10 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import norm
 
+from features.config.table_sections import Events
+from features.config_guess import guess_offers
 from features.point_in_time.baskets import CoPurchases
+from features.slugs import feature_slug
 
 CONFIDENCE = 0.95
 RULES_PER_VALUE = 5  # the most rules that start from a value
@@ -32,6 +37,15 @@ PAIRS_SCHEMA = pa.schema(
         ("lift_high", pa.float64()),
     ]
 )
+
+
+def offered_kinds(events: Events) -> tuple[str, ...]:
+    """Return the slugs of the kinds that can be offered: `offers` of [events], else those whose names say so.
+
+    >>> offered_kinds(Events(source="s", customer="c", time="t", kinds=("store_id", "ProductCategory")))
+    ('product_category',)
+    """
+    return tuple(map(feature_slug, guess_offers(events.kinds) if events.offers is None else events.offers))
 
 
 def affinity_pairs(kind: str, together: CoPurchases) -> pa.Table:

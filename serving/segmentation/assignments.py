@@ -130,10 +130,20 @@ def read_scored_columns(scores: Scores) -> pa.Table:
     return scores.read_columns(SCORED_COLUMNS).sort_by("customer_id")
 
 
-def score_groupings(scored: pa.Table, tr: Language) -> list[Grouping]:
-    """Return tier and segment of the scored customers as segmentations."""
+def score_groupings(scored: pa.Table, version: int, tr: Language) -> list[Grouping]:
+    """Return tier and segment of the scored customers as segmentations.
+
+    Args:
+        scored: The score columns, as `read_scored_columns` returns them.
+        version: The version of the rules by which they were scored.
+        tr: The language of the rules.
+
+    Returns:
+        Both segmentations.
+    """
+    rules = value_tiers.TIER_RULES | value_tiers.segment_rules(version)
     return [
-        Grouping(name, groups, _codes(scored[name], groups), [tr(value_tiers.RULES[group]) for group in groups])
+        Grouping(name, groups, _codes(scored[name], groups), [tr(rules[group]) for group in groups])
         for name, groups in SCORED_GROUPS.items()
     ]
 
@@ -167,11 +177,12 @@ def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> 
         scored: Their columns, as `read_scored_columns` returns them.
 
     Returns:
-        One history for each of both; none if no earlier cutoff is scored.
+        One history for each of both; none if no earlier cutoff is scored by the same rules.
     """
     days = [day for day in config.outputs.scored_cutoffs() if day < scores.cutoff]
-    earlier = days[-config.segments.history :] if config.segments.history else []
-    tables = [*(read_scored_columns(read_scores(config, day)) for day in earlier), scored]
+    before = [read_scores(config, day) for day in (days[-config.segments.history :] if config.segments.history else [])]
+    alike = [each for each in before if each.manifest.segment_rules == scores.manifest.segment_rules]
+    earlier, tables = [each.cutoff for each in alike], [*map(read_scored_columns, alike), scored]
     if len(tables) < 2:
         return []
     ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()

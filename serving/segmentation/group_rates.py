@@ -18,9 +18,11 @@ def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]
 
     Args:
         scores: The scores of the cutoff.
-        before: The scores of the cutoff before it, or None.
+        before: The scores of the cutoff before it, or None. Segments of other rules are not compared.
     """
     now, earlier = _means(scores), _means(before) if before else {}
+    if before and before.manifest.segment_rules != scores.manifest.segment_rules:
+        earlier = {name: means for name, means in earlier.items() if name not in SEGMENTS}
     return [
         {
             "segment": name,

@@ -81,7 +81,7 @@ class ProductViews:
         preferences: By kind, the preferred value of each customer who has one.
         kinds: The lifecycle of the values of kinds (`product_lifecycle`).
         pairs: What is bought together (`affinity`).
-        next_kind: What each customer is likely to buy next, by kind.
+        next_kind: What each customer is likely to buy next, by kind that can be offered.
         channels: One row for each action.
         periods: The number of periods over which kinds were followed.
     """
@@ -228,6 +228,7 @@ def _views(
     kinds = [feature_slug(kind) for kind in (config.events.kinds if rules.kinds is None else rules.kinds)]
     step, span = config.task.every, (cutoff - tables.first).days
     periods = min(product_lifecycle.PERIODS, span // step.days)
+    offered = affinity.offered_kinds(config.events)
     preferences, lives, pairs, then = {}, [], [], []
     for kind in kinds:
         seen = baskets.purchases_of_kind(tables, cutoff, window, kind, engine)
@@ -235,6 +236,8 @@ def _views(
         counted = baskets.count_by_period(seen, step, periods, product_lifecycle.FEWEST_CUSTOMERS)
         lives.append(product_lifecycle.product_lifecycles(kind, *counted, periods))
         pairs.append(affinity.affinity_pairs(kind, baskets.count_co_purchases(seen, rules.support)))
+        if kind not in offered:
+            continue
         likely = baskets.next_values(seen, affinity.association_rules(pairs[-1]))
         likely = likely.filter(pc.is_in(likely["customer_id"], cohort["customer_id"].combine_chunks()))
         then.append(likely.add_column(1, "kind", pa.array([kind] * likely.num_rows, pa.string())))

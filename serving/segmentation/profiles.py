@@ -1,10 +1,9 @@
-"""Profiles of segments: size, value, risk, observed churn, distinguishing features, and the suggested treatment."""
+"""Profiles of segments: size, value, risk, observed churn, and distinguishing features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from scipy.stats import rankdata
 
 from features.feature import Feature
 from features.phrases import format_number
-from serving.language.messages import ENGLISH, N_, Language
+from serving.language.messages import ENGLISH, Language
 from serving.scoring.score_tables import total_value_interval
 from serving.statistics.proportions import wilson_interval
 from training.artifact.spread import Spread
@@ -22,33 +21,6 @@ from training.data.category_levels import FEWEST_CUSTOMERS
 MOST_DIFFERENCES = 3
 SMALLEST_DIFFERENCE = 0.1  # distance from 0.5 of the probability that a customer of the segment has more than another
 FEWEST_COMPARED = 10  # customers of a segment in the sample below which it is not compared
-TREATMENTS: Mapping[str, str] = MappingProxyType(
-    {
-        "champions": N_("reward them and ask for reviews and referrals; no discounts, they buy anyway"),
-        "loyal": N_("offer more of what they like and a place in the loyalty programme"),
-        "potential loyalists": N_("recommend what goes with their purchases; invite them to the loyalty programme"),
-        "new": N_("welcome them, help with the first steps, and invite a second order soon"),
-        "promising": N_("make the brand known and give a small reason to come back"),
-        "need attention": N_("a limited offer on what they bought before, while they are still near"),
-        "about to sleep": N_("remind them of what is new and popular before the habit is gone"),
-        "at risk": N_("a personal message with a reason to return; ask what went wrong"),
-        "cannot lose": N_("call or write personally and win them back: they were among the best"),
-        "hibernating": N_("a cheap reminder at most; spend no more than their value at risk bears"),
-        "lost": N_("no spending beyond a cheap attempt to win them back"),
-        "growing": N_("keep what works; offer more variety and larger sizes"),
-        "mature": N_("keep them content; no discounts without a reason"),
-        "declining": N_("find out why the pace fell, and act before they fall silent"),
-        "dormant": N_("one attempt to wake them with their favourites, then let go"),
-        "high": N_("the best service, and first in line when budgets are short"),
-        "middle": N_("room to grow: recommend and bundle"),
-        "low": N_("automated and cheap contacts only"),
-        "save first": N_("act now: they are worth it, and likelier to leave than to stay"),
-        "let go": N_("no spending: likely to leave, and little is at stake"),
-        "keep": N_("keep them content; no discounts, they are likely to stay"),
-        "grow": N_("recommend and bundle to raise what they spend"),
-        "maintain": N_("automated contacts only"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -245,18 +217,3 @@ def figure_text(number: float, unit: str, tr: Language = ENGLISH) -> str:
     if unit in ("money", "share"):
         return format_number(number, unit)
     return f"{number:,.0f}" if number == round(number) or abs(number) >= 100 else f"{number:,.1f}"
-
-
-def treatment_for(name: str, own: Mapping[str, str], mostly: str = "") -> str:
-    """Return the suggested treatment of a group: the config's, else the default, else ''.
-
-    Args:
-        name: The name of the group.
-        own: The config's treatments by name of the group.
-        mostly: The named group to which most customers of a micro-segment belong; its treatment is used.
-
-    Returns:
-        The treatment in words.
-    """
-    words = {**TREATMENTS, **own}
-    return words.get(name) or words.get(mostly, "")

@@ -7,7 +7,7 @@ OUTPUT/segments/cutoff=D/
   stage_changes.parquet  every customer's changes of stage, dated by the cutoff at which they were first seen
   kinds.parquet          the values of each kind that are rising, mature or fading
   pairs.parquet          what is bought together
-  next_kind.parquet      what each customer is likely to buy next, of what they have not bought
+  next_kind.parquet      what each customer is likely to buy next, of what they have not bought and can be offered
   channels.parquet       whom each action reached, at what cost, and how many purchases followed
   manifest.json          the rules and their version, cutoffs, counts, and what was left out
 """
@@ -34,9 +34,9 @@ from features.intake.log import Business, as_date, opened
 from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import SegmentManifest
 from serving.language.messages import get_language
-from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
-from serving.segmentation import lifecycle_stages, profiles
+from serving.segmentation import affinity, lifecycle_stages, profiles
+from serving.segmentation.advice import config_advice
 from serving.segmentation.assignments import (
     SCORED_GROUPS,
     Grouping,
@@ -89,11 +89,12 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
         scores = read_scores(config, None if cutoff is None else as_date(cutoff))
         refuse_other_zone(config, scores)
         scored, history = read_scored_columns(scores), gather_history(log, scores.cutoff)
+    tr = get_language(config.language)
     now = history.rows_at(len(history.cutoffs) - 1)
     _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))
     micro_segments = fit_micro_segments(config, history, now)
     current = feature_groupings(config, history, micro_segments)
-    groupings = [*current, *score_groupings(scored, get_language(config.language))]
+    groupings = [*current, *score_groupings(scored, scores.manifest.segment_rules, tr)]
     tables = {
         "customers": _customers(history, now, current, scored),
         "segments": _segment_rows(config, history, groupings, scored, now, scores.spread),
@@ -157,7 +158,7 @@ def _segment_rows(
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((grouping for grouping in groupings if grouping.name == "rfm_group"), None)
-    rows, tr = [], get_language(config.language)
+    rows, tr, advice = [], get_language(config.language), config_advice(config)
     for grouping in groupings:
         codes = grouping.codes[now] if len(grouping.codes) == history.rows.num_rows else grouping.codes
         figures = profiles.group_figures(codes, len(grouping.groups), worth, _outcome(history, grouping))
@@ -169,7 +170,7 @@ def _segment_rows(
             words = {
                 "rule": rule,
                 "sets_apart": differences[place],
-                "treatment": tr(profiles.treatment_for(group, config.segments.treatments, mostly)),
+                "treatment": tr(advice.get(group) or advice.get(mostly, "")),
             }
             rows.append({"segmentation": grouping.name, "segment": group, **figures[place], **words})
     return pa.Table.from_pylist(rows, SEGMENTS_SCHEMA)
@@ -233,7 +234,7 @@ def _build_manifest(
         "customers": tables["customers"].num_rows,
         "rules": {"version": config.segments.version, "digest": digest, **rules},
         "stage_rules": lifecycle_stages.STAGE_RULES_VERSION,
-        "segment_rules": value_tiers.RULES_VERSION,
+        "segment_rules": scores.manifest.segment_rules,
         "window": str(history.names.window or "ever"),
         "micro_segments": micro_segments.to_dict() if micro_segments else None,
         "kind_periods": {"count": history.views.periods, "every": str(config.task.every)},
@@ -257,9 +258,12 @@ def _left_out(
         "micro-segments: too few customers, or nothing that differs between them": micro_segments is None
         and config.segments.clusters != (0, 0),
         "preferences, lives of kinds and pairs: [events] names no kinds": not views.preferences,
+        "next kinds: no kind has the name of something sold; [events] offers names them": bool(views.preferences)
+        and config.events.offers is None
+        and not affinity.offered_kinds(config.events),
         "channels: there is no [contacts] table": not config.contacts,
         "movement: the log is too short for an earlier cutoff": len(history.cutoffs) < 2 and followed,
-        "movement of tier and segment: no earlier cutoff is scored": "tier" not in moved and followed,
+        "movement of tier and segment: no earlier cutoff is scored by the same rules": "tier" not in moved and followed,
         f"the window {wanted}: the log is shorter than that, {used} stands for it": bool(wanted) and wanted != used,
     }
     return [text for text, lacking in lacks.items() if lacking]

@@ -162,7 +162,8 @@ def _pairs(segmentation: Segmentation) -> Iterator[str]:
             pair = f"{_shortened(row['first'], 30)} + {_shortened(row['second'], 30)}"
             yield f"  {pair:<63} {lift}, in {format_share(row['support'])} of {row['basket']}s"
         offers = sum(row == kind for row in segmentation.tables["next_kind"]["kind"].to_pylist())
-        yield f"  next_kind.parquet names what to offer next to {offers:,} customers"
+        if offers:
+            yield f"  next_kind.parquet names what to offer next to {offers:,} customers"
 
 
 def _channels(segmentation: Segmentation, form: NumberFormat) -> Iterator[str]:

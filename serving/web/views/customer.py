@@ -14,6 +14,7 @@ from features.outputs.parquet_files import open_parquet
 from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
 from serving.language.feature_phrases import config_features
 from serving.language.formats import NumberFormat, format_share
+from serving.segmentation.affinity import offered_kinds
 from serving.web.parts.output_reader import (
     ROWS,
     MissingOutput,
@@ -28,6 +29,7 @@ from serving.web.views import customers
 
 SHOWN, PAST = 10, 36
 EFFECT = "action, effect_return, effect_value, effect_value_error, source"
+NEXT = "kind, next, because, confidence, lift"
 PLANNED = "assignment, cost, expected_gain"
 NO_GROUPS = dict.fromkeys(("rfm_group", "r", "f", "m", "stage", "stage_since"))  # of a business without them
 Say = Any
@@ -63,7 +65,7 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
     if row is None:
         raise _absent(site, at, customer)
     form, money = number_format(site, at), has_value(site, at)
-    segments = site.config.outputs.segments(at.cutoff)
+    segments, offered = site.config.outputs.segments(at.cutoff), offered_kinds(site.config.events)
     return {
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
@@ -71,7 +73,7 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
         "has_contributions": bool(at.manifest.contributions),
         "past": _past(site, customer, form, money),
         "groups": [{**NO_GROUPS, **row} for row in _of(site, segments / "customers.parquet", customer, "*")],
-        "next": _of(site, segments / "next_kind.parquet", customer, "kind, next, because, confidence, lift"),
+        "next": [row for row in _of(site, segments / "next_kind.parquet", customer, NEXT) if row["kind"] in offered],
         "effects": _of(site, site.config.outputs.uplift(at.cutoff) / "effects.parquet", customer, EFFECT),
         "plans": _plans(site, at, customer),
     }

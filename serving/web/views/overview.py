@@ -25,13 +25,6 @@ ORDER = {
     "lifecycle": ("new", "active", "slipping", "dormant"),
 }
 TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Lifecycle")}
-MEANINGS = {
-    "save first": N_("likelier to leave than to stay, tier high or middle"),
-    "let go": N_("likelier to leave than to stay, tier low"),
-    "keep": N_("likelier to stay, tier high"),
-    "grow": N_("likelier to stay, tier middle"),
-    "maintain": N_("likelier to stay, tier low"),
-}
 ADDED = ("customers", "at_risk", "leaving", "value", "value_at_risk")
 CELLS = (
     "SELECT segment, tier, lifecycle, least(floor(churn_probability * 10), 9)::INT AS step, count(*) AS customers, "
@@ -49,13 +42,13 @@ def overview_page(site: Site, at: ScoredCutoff) -> dict[str, Any]:
 def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
     form, money = number_format(site, at), has_value(site, at)
     cells = site.query(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan gives a few hundred cells
-    top = _sum(cells)
+    top, rules = _sum(cells), value_tiers.segment_rules(at.manifest.segment_rules)
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
         "top": top,
         "spread": _spread(site, cells),
         "drivers": _drivers(site, at, form),
-        "groups": [_group(site, cells, name) for name in FILTER_COLUMNS],
+        "groups": [_group(site, cells, name, rules) for name in FILTER_COLUMNS],
     }
 
 
@@ -123,13 +116,13 @@ def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) ->
     return figures.Bar(phrase, size, note, "solid" if direction > 0 else "hatched")
 
 
-def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str, meanings: Mapping[str, str]) -> dict[str, Any]:
     """Sum up the groups of a score column, in the order of the rules."""
     places = {known: place for place, known in enumerate(ORDER[name])}
     present = {cell[name] for cell in cells} - {None}
     rows = []
     for group in sorted(present, key=lambda known: (places.get(known, len(places)), known)):
-        meaning = MEANINGS.get(group)
+        meaning = meanings.get(group)
         heading = {"name": group, "meaning": site.tr(meaning) if meaning else ""}
         rows.append({**heading, **_sum([cell for cell in cells if cell[name] == group])})
     return {"by": name, "title": site.tr(TITLES[name]), "rows": rows}

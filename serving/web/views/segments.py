@@ -7,6 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from features.campaigns.live_plans import live_plan
+from features.outputs.layout import PLAN_TABLE
 from serving.charts.live_svg import Flow, flow_chart
 from serving.language.formats import format_share
 from serving.language.messages import N_
@@ -60,11 +62,17 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
             site.tr("There is no such segmentation; available: {names}.", names=", ".join(names)), status=400
         )
     moves = [row for row in _rows(site, folder / "transitions.parquet", MOVE) if row["segmentation"] == by]
+    plan, contacted = _contacted(site, folder, usable[-1], by)
     return {
         "day": usable[-1],
         "by": by,
         "names": [(name, site.tr(TITLES[name]) if name in TITLES else name) for name in names],
-        "cards": [_card(site, by, row) for row in cards if row["segmentation"] == by],
+        "plan": plan,
+        "cards": [
+            {**_card(site, by, row), "contacted": contacted.get(row["segment"], 0)}
+            for row in cards
+            if row["segmentation"] == by
+        ],
         **_movement(site, moves, params, [row["segment"] for row in cards if row["segmentation"] == by]),
     }
 
@@ -78,6 +86,22 @@ def _rows(site: Site, file: Path, columns: str) -> list[dict[str, Any]]:
         ("rows", str(file), state.st_mtime_ns, state.st_size),
         lambda: site.query(f"SELECT {columns} FROM {ROWS}", [[str(file)]]).to_pylist(),
     )
+
+
+def _contacted(site: Site, folder: Path, cutoff: date, by: str) -> tuple[str, dict[str, int]]:
+    """Count the customers of each group whom the live plan contacts; returns the plan's name, '' without a plan."""
+    plan, customers = live_plan(site.config, cutoff), folder / "customers.parquet"
+    if plan is None or by not in TITLES or not customers.is_file():
+        return "", {}
+    sql = (
+        f"SELECT g.{by} AS name, count(*) AS customers FROM {ROWS} AS g JOIN {ROWS} AS p USING (customer_id) "  # noqa: S608
+        "WHERE p.action IS NOT NULL GROUP BY ALL"
+    )
+    try:
+        rows = site.query(sql, [[str(customers)], [str(plan.folder / PLAN_TABLE)]]).to_pylist()
+    except MissingOutput:  # logged by the query; the groups are shown without their plan
+        return "", {}
+    return plan.campaign, {row["name"]: row["customers"] for row in rows}
 
 
 def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:

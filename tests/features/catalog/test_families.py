@@ -12,7 +12,7 @@ from features.catalog.families import catalog_features
 from features.config.data_contract import ActivityColumns, DataContract
 from features.errors import UsageError
 from features.feature import Feature
-from features.phrases import fill_template, format_number
+from features.phrases import OPTIONAL, fill_template, format_number
 from features.task import Task
 
 Make = Callable[..., Task]
@@ -109,8 +109,60 @@ def test_a_level_is_read_as_it_is(features: tuple[Feature, ...]) -> None:
 def test_zero_is_a_reading_and_not_a_null(features: tuple[Feature, ...]) -> None:
     row = dict.fromkeys((feature.name for feature in features), 0.0)
     for feature in (feature for feature in features if feature.unit != "level"):
-        expected = feature.at_zero or fill_template(feature.reading, 0.0, row)
+        expected = fill_template(feature.at_zero or feature.reading, 0.0, row)
         assert feature.format_reading(row) == expected != ""
+
+
+def test_a_reading_needs_no_statistics(features: tuple[Feature, ...]) -> None:
+    """No ratio, entropy, rank or count that fades: the customer's plain figures, and words that compare them."""
+    jargon = re.compile(
+        r"rank|entropy|deviation|spread by|counting half|times the (pace|usual)|pointed|concentrated as"
+    )
+    row = {feature.name: f"level {feature.name}" if feature.unit == "level" else 0.4 for feature in features}
+    for feature in features:
+        assert not jargon.search(feature.phrase), feature.phrase
+        assert not jargon.search(feature.format_reading(row)), feature.name
+        if feature.unit == "ratio":
+            assert not re.search(r"{value:\w+}(?! of its price)", feature.reading), feature.name
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "text"),
+    [
+        ("recency_days", {"recency_days": 60.0, "gap_mean_days": 4.0}, "last order 60 days ago, usually every 4 days"),
+        ("recency_days", {"recency_days": 60.0, "gap_mean_days": None}, "last order 60 days ago"),
+        (
+            "orders_fading_90d",
+            {"orders_fading_90d": 0.1, "orders_count_90d": 0.0, "orders_count_ever": 12.0},
+            "0 orders in the last 90 days, 12 so far",
+        ),
+        (
+            "orders_count_90d",
+            {"orders_count_90d": 0.0, "orders_rate_ever": 2.5},
+            "no order in the last 90 days, usually 2.5 a month",
+        ),
+        ("orders_rank_365d", {"orders_rank_365d": 0.92}, "more orders in the last 365 days than 92% of customers"),
+        ("orders_rank_365d", {"orders_rank_365d": 0.08}, "only 8% of customers had fewer orders in the last 365 days"),
+        (
+            "orders_trend_30d_90d",
+            {"orders_trend_30d_90d": 0.5, "orders_count_30d": 1.0, "orders_count_90d": 6.0},
+            "ordering less often than before: 1 in the last 30 days, 6 in the last 90",
+        ),
+        (
+            "orders_acceleration_30d_90d_180d",
+            {"orders_acceleration_30d_90d_180d": -1.0, "orders_count_30d": 1.0, "orders_count_90d": 6.0}
+            | {"orders_count_180d": 9.0},
+            "fewer orders lately than the trend suggests: 1 in the last 30 days, 6 in the last 90, 9 in the last 180",
+        ),
+    ],
+)
+def test_a_reading_names_the_customer_s_own_usual_or_the_others(
+    name: str, row: dict[str, float | None], text: str, make_task: Make
+) -> None:
+    by_name = {
+        feature.name: feature for feature in catalog_features(make_task(90, windows=(30, 90, 180, 365)), EVERYTHING)
+    }
+    assert by_name[name].format_reading(row) == text
 
 
 @pytest.mark.parametrize("nothing", [None, float("nan")])
@@ -125,7 +177,8 @@ def test_a_feature_that_is_never_null_reads_without_those_that_may_be(features: 
     never = {feature.name for feature in features if not feature.unread}
     assert {"recency_days", "orders_count_30d"} <= never
     for feature in (feature for feature in features if feature.name in never):
-        assert {name for _, name, _, _ in Formatter().parse(feature.reading) if name} - {"value"} <= never
+        required = OPTIONAL.sub("", feature.reading)
+        assert {name for _, name, _, _ in Formatter().parse(required) if name} - {"value"} <= never
 
 
 def test_readings_name_only_features_of_the_same_log(features: tuple[Feature, ...]) -> None:

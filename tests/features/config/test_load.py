@@ -35,6 +35,17 @@ def test_fairness_needs_a_customer_table() -> None:
     assert "no [customers]" in refused(training={"fairness": ["gender"]})
 
 
+def test_only_kinds_can_be_offered() -> None:
+    kinds = {**EVENTS, "kinds": ["category", "store"]}
+    assert parsed(events=kinds).events.offers is None
+    assert parsed(events={**kinds, "offers": ["category"]}).events.offers == ("category",)
+    assert parsed(events={**kinds, "offers": []}).events.offers == ()
+    assert "[events]: offers names 'brand', which is not one of kinds ('category', 'store'); add it there too" in (
+        refused(events={**kinds, "offers": ["category", "brand"]})
+    )
+    assert "which is not one of kinds (none)" in refused(events={**EVENTS, "offers": ["brand"]})
+
+
 def test_durations_are_read() -> None:
     config = parsed(task={"horizon": "4w", "windows": ["7d", "2w"]})
     assert config.task.horizon == Window(28)

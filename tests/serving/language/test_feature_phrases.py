@@ -85,7 +85,7 @@ def bare(template: str) -> str:
 
 
 def numbers(text: str) -> list[str]:
-    return sorted(re.findall(r"\d[\d,]*(?:\.\d+)?%?", text))
+    return sorted(re.findall(r"\d(?:[\d,]*\d)?(?:\.\d+)?%?", text))
 
 
 def entries() -> dict[str, str]:
@@ -128,8 +128,10 @@ def test_numbers_are_written_in_forms_that_chinese_can_read() -> None:
     for text in TEXTS:
         for name, spec in fields(TR.phrase(text)):
             *signs, size = spec.split("|") if "=" not in spec else [""]
-            assert size in FORMS and len(signs) in (0, 2), (text, name, spec)
-            assert all("*" in sign and not re.search("[A-Za-z]", sign) for sign in signs), (text, spec)
+            unit, pivot = size.partition("?")[::2]
+            assert unit in FORMS and len(signs) in (0, 2, 3), (text, name, spec)
+            assert all(("*" in sign) == bool(unit) and not re.search("[A-Za-z]", sign) for sign in signs), (text, spec)
+            assert not pivot or any(each.endswith(f"?{pivot}") for _, each in fields(text)), (text, spec)
 
 
 def test_translations_keep_slots_fields_and_numbers() -> None:

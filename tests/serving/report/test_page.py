@@ -479,11 +479,14 @@ def write_plan(config: Config, cutoff: str = str(CUTOFF), measured: Mapping[str,
     folder.mkdir(parents=True)
     parts = json.loads((config.output / "scores" / f"cutoff={CUTOFF}" / MANIFEST).read_text())["parts"]
     rows = [
-        {"customer_id": NASTY[0], "holdout": False, "action": "<i>mail</i>", "would_have": "<i>mail</i>",
+        {"customer_id": NASTY[0], "segment": "maintain", "holdout": False,
+         "action": "<i>mail</i>", "would_have": "<i>mail</i>",
          "expected_gain": 3.0, "source": "assumed", "assignment": "gets mail"},
-        {"customer_id": NASTY[1], "holdout": True, "action": None, "would_have": "<i>mail</i>", "expected_gain": 0.0,
+        {"customer_id": NASTY[1], "segment": "let go", "holdout": True,
+         "action": None, "would_have": "<i>mail</i>", "expected_gain": 0.0,
          "source": "assumed", "assignment": "held out"},
-        {"customer_id": NASTY[2], "holdout": False, "action": None, "would_have": None, "expected_gain": 0.0,
+        {"customer_id": NASTY[2], "segment": "let go", "holdout": False,
+         "action": None, "would_have": None, "expected_gain": 0.0,
          "source": None, "assignment": "left out: <u>asked</u>"},
     ]  # fmt: skip
     points = [{"budget": b, "gain": 1.5 * b, "price": 3 - b / 30, "customers": int(b)} for b in (30.0, 60.0, 90.0)]
@@ -509,7 +512,7 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
         "<i>mail</i> (expected gain +3.00, assumed)",
         "holdout: do not contact (would have <i>mail</i>)", "left out: <u>asked</u>",
         "customers get an action in the plan 'spring': load its plan.csv into the campaign tool",
-        "can be measured from 2024-05-30 on",
+        "can be measured from 2024-05-30 on", "The plan 'spring' contacts 1 of them.",
     ):  # fmt: skip
         assert words in page.text, words
     assert any("one more unit adds" in (a["aria-label"] or "") for a in page.named("svg"))
@@ -521,7 +524,7 @@ def test_a_plan_of_other_scores_is_not_followed(scored: Callable[..., Config]) -
     path.write_text(manifest_text(json.loads(path.read_text()) | {"scores": {"parts": []}}))
     text = Tags(read(config)).text
     assert "scored again after this plan was made" in text and "expected gain +3" not in text
-    assert "load its plan.csv" not in text
+    assert "load its plan.csv" not in text and "The plan 'spring' contacts" not in text
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ ROWS = pa.table(
 )
 REASONS = [[{"feature": "f", "phrase": "p", "reading": "r", "contribution": 0.1}], []]
 
+GROUPS = {"tier": np.array(["high", "low"]), "segment": np.array(["save first", "maintain"])}
+
 
 def test_without_a_value_model_its_columns_are_null() -> None:
     churn = {"churn_probability": np.array([0.9, 0.1])}
-    table = build_score_table(
-        score_columns({"churn": "shop-churn 1"}, ROWS, churn, np.array(["high", "low"])), {"churn": REASONS}, 2
-    )
+    table = build_score_table(score_columns({"churn": "shop-churn 1"}, ROWS, churn, GROUPS), {"churn": REASONS}, 2)
     assert table.schema.equals(SCORE_SCHEMA)
     assert table["value"].null_count == 2 and table["value_model"].null_count == 2
     assert table["value_reasons"].to_pylist() == [[], []] and table["churn_reasons"].to_pylist() == REASONS
@@ -33,7 +33,7 @@ def test_longer_horizons_follow_the_value_at_risk() -> None:
         "value_365d": numbers * 3,
     }
     labels = {"churn": "c", "value": "v"}
-    columns = score_columns(labels, ROWS, predicted, np.array(["high", "low"]))
+    columns = score_columns(labels, ROWS, predicted, GROUPS)
     table = build_score_table(columns, {"churn": REASONS, "value": REASONS}, 2)
     place = table.column_names.index("value_at_risk")
     assert table.column_names[place + 1] == "value_365d" and table["value_365d"].to_pylist() == [3.0, 6.0]

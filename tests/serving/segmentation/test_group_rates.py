@@ -12,11 +12,11 @@ import pytest
 from serving.segmentation.group_rates import segment_rates
 
 
-def scores(folder: Path, churn: list[float], value: list[float | None]) -> Any:
-    """Scores of two customers."""
+def scores(folder: Path, churn: list[float], value: list[float | None], rules: int = 2) -> Any:
+    """Scores of two customers, with segments by a version of the rules."""
     groups = {"segment": ["save first", "keep"], "tier": ["high", "high"], "lifecycle": ["new", "active"]}
     table = pa.table({"churn_probability": churn, "value": pa.array(value, pa.float64()), **groups})
-    return SimpleNamespace(read_columns=table.select)
+    return SimpleNamespace(read_columns=table.select, manifest=SimpleNamespace(segment_rules=rules))
 
 
 def test_means_by_group(tmp_path: Path) -> None:
@@ -35,3 +35,10 @@ def test_means_by_group(tmp_path: Path) -> None:
 def test_without_an_earlier_cutoff_there_is_nothing_to_compare(tmp_path: Path) -> None:
     (everybody, *_) = segment_rates(scores(tmp_path / "now", [0.2, 0.4], [10.0, 30.0]), None)
     assert everybody["customers_before"] is None and everybody["churn_before"] is None
+
+
+def test_segments_by_other_rules_are_not_compared(tmp_path: Path) -> None:
+    now, before = (scores(tmp_path, [0.2, 0.4], [10.0, 30.0], rules) for rules in (2, 1))
+    rows = {row["segment"]: row["churn_before"] for row in segment_rates(now, before)}
+    assert rows["save first"] is None and rows["keep"] is None
+    assert rows["all"] == pytest.approx(0.3) and rows["high"] == pytest.approx(0.3) and rows["new"] == 0.2

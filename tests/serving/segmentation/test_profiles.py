@@ -6,16 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
 from features.feature import Feature, measure_value
-from serving.segmentation.profiles import (
-    TREATMENTS,
-    PastOutcome,
-    ScoredWorth,
-    distinguishing_features,
-    group_figures,
-    treatment_for,
-)
+from serving.segmentation.profiles import PastOutcome, ScoredWorth, distinguishing_features, group_figures
 from serving.statistics.proportions import wilson_interval
 from training.artifact.spread import Spread
 
@@ -72,13 +64,6 @@ def test_what_most_of_a_group_lack_does_not_tell_it() -> None:
         [],
         ["days with an order: 1 day against 50 days"],
     ]
-
-
-def test_every_group_has_a_treatment_and_the_config_goes_first() -> None:
-    assert {*LIFECYCLE_STAGES, *TIERS, *SEGMENTS} <= set(TREATMENTS)
-    assert treatment_for("champions", {"champions": "call"}) == "call"
-    assert treatment_for("high: orders", {}, mostly="loyal") == TREATMENTS["loyal"]
-    assert treatment_for("of my own", {}) == ""
 
 
 def test_a_groups_total_has_an_interval_that_holds_and_is_narrower_for_more_customers() -> None:

@@ -54,7 +54,7 @@ def _put(config: Config, cutoff: date, rows: pa.Table) -> pa.Table:
     worth = rng.gamma(1.0, 100.0, n)
     money = {"value": worth * (1 - churn), "value_at_risk": worth * churn} if config.has_value else {}
     tiers = value_tiers.assign_tiers(worth)
-    groups = {"tier": tiers, "segment": value_tiers.assign_segments(tiers, churn)}
+    groups = {"tier": tiers, "segment": value_tiers.assign_segments(tiers, churn, worth)}
     columns = {"customer_id": rows["customer_id"], "cutoff": rows["cutoff"], "churn_probability": churn}
     full = {**columns, **money, **groups}
     table = pa.table({f.name: full.get(f.name, pa.nulls(n, f.type)) for f in SCORE_SCHEMA}, schema=SCORE_SCHEMA)
@@ -169,7 +169,7 @@ def test_the_terminal_tells_it_all(segmentation: Segmentation) -> None:
         assert words in text
     assert "mail" in text and "(held out)" in text
     assert "customer-0" not in text
-    assert "left out" not in text
+    assert text.count("left out") == 1 and "left out: next kinds: no kind has the name of something sold" in text
     assert max(map(len, text.splitlines())) < 200
 
 
