@@ -223,7 +223,7 @@ def segments(path: str, cutoff: date | None) -> None:
 @click.pass_obj
 def uplift(path: str, cutoff: date) -> None:
     """Estimate the effect of each action on every customer of a cutoff's cohort."""
-    from serving.planning import uplift_scores
+    from serving.effects import uplift_scores
 
     scores = uplift_scores.write_uplift_scores(load_config(path), cutoff)
     _close(

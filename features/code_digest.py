@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from features.json_files import file_digest
@@ -74,14 +74,23 @@ def _files(module: str, root: Path) -> list[Path]:
 def _imported(path: Path, root: Path) -> Iterator[str]:
     """Yield the names that a file imports, absolutely or relatively: modules, and names that may be modules."""
     package = path.relative_to(root).parent.parts
-    for node in _executed_nodes(ast.parse(path.read_text(encoding="utf-8"))):
+    for level, module, names in _imports(path.read_text(encoding="utf-8")):
+        above = package[: len(package) + 1 - level] if level else ()
+        absolute = ".".join([*above, *([module] if module else [])])
+        yield absolute
+        yield from (f"{absolute}.{name}" for name in names)
+
+
+@lru_cache(maxsize=1024)
+def _imports(source: str) -> tuple[tuple[int, str | None, tuple[str, ...]], ...]:
+    """The imports in a source: how many levels up (0: absolute), the module, and the names imported from it."""
+    imports: list[tuple[int, str | None, tuple[str, ...]]] = []
+    for node in _executed_nodes(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            imports.extend((0, alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) + 1 - node.level] if node.level else ()
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            imports.append((node.level, node.module, tuple(alias.name for alias in node.names)))
+    return tuple(imports)
 
 
 def _executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:

@@ -49,13 +49,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark slow tests, and run all Spark tests in one process, so that Spark starts only once."""
+    """Mark slow tests, and keep tests that share a fixture in one process.
+
+    All Spark tests are together, so that Spark starts only once. So are the tests of a module that share a fixture
+    which the module makes once.
+    """
     mark_slow(items)
     for item in items:
         chosen = getattr(item, "callspec", None)
         names = [value for value in chosen.params.values() if isinstance(value, str)] if chosen else []
         if "spark" in (*getattr(item, "fixturenames", ()), *names):
             item.add_marker(pytest.mark.xdist_group("spark"))
+        elif _shares_a_fixture_of_its_module(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_a_fixture_of_its_module(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture that its module defines and makes once."""
+    info, module = getattr(item, "_fixtureinfo", None), item.nodeid.partition("::")[0]
+    definitions = info.name2fixturedefs.values() if info else ()
+    return any(each.scope == "module" and each.baseid == module for found in definitions for each in found)
 
 
 @pytest.fixture(autouse=True)
@@ -89,8 +102,10 @@ def spark() -> Iterator[Engine]:
         find_java()
     except UsageError as problem:
         pytest.skip(str(problem))
-    with open_engine(EngineConfig(kind="spark", master="local[2]")) as opened:
-        yield opened
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # no time for a better compiler
+        with open_engine(EngineConfig(kind="spark", master="local[2]")) as opened:
+            yield opened
 
 
 @pytest.fixture(params=["duckdb", "spark"])

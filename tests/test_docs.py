@@ -24,9 +24,9 @@ from features.engines.open import open_engine
 from features.intake.read_log import read_tables
 from features.money import TICKS
 from regulars import cli
+from serving.effects import uplift_scores
 from serving.measurement import measure
 from serving.planning import table as plan_table
-from serving.planning import uplift_scores
 from serving.scoring import columns as score_columns
 from serving.segmentation import affinity, history, product_lifecycle, transitions
 from serving.segmentation import run as segmentation

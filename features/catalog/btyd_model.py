@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, gammaln, hyp2f1, psi
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from features.heavy_amounts import ordinary_limit
 
@@ -375,6 +376,12 @@ def _is_well_determined(loss: Loss, parameters: Floats, box: Floats, size: float
     return bool(np.linalg.eigvalsh((curvature + curvature.T) / 2)[0] > 1 / PRIOR_SD**2)
 
 
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """The libraries whose threads can be limited: looked for once, because that takes as long as a small fit."""
+    return ThreadpoolController()
+
+
 def _minimise(loss: Loss, starts: Sequence[Floats] | Floats, box: Floats, size: float) -> Floats:
     """The best minimum of L-BFGS-B from all starts; the loss is divided by `size`."""
 
@@ -383,6 +390,6 @@ def _minimise(loss: Loss, starts: Sequence[Floats] | Floats, box: Floats, size: 
         return total / size, slopes / size
 
     options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
-    with threadpool_limits(1, user_api="blas"):  # four numbers: threads would only wait for each other
+    with _linear_algebra().limit(limits=1, user_api="blas"):  # four numbers: threads would only wait for each other
         ends = [minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=box.T, options=options) for start in starts]
     return min(ends, key=lambda end: end.fun).x

@@ -19,6 +19,9 @@ class PlanAction(Section):
     save_rate: float | None = Field(
         None, ge=0, le=1, description="assumed share of churners whom the action keeps, used if no effect was measured"
     )
+    unproven: bool = Field(
+        False, description="whether customers get the action even if its measured effect may well be nothing"
+    )
 
 
 class Exclusion(Section):

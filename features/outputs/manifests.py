@@ -93,14 +93,11 @@ class ScoreManifest(Manifest):
 
     Attributes:
         customers: How many were scored.
-        parts: The files of the score table.
-        contributions: The files of contributions, by kind.
+        parts, contributions: The files of the score table, and of contributions by kind.
         models: For each kind the model's label, run and digest.
-        bases: The starting point of each kind's contributions.
-        drivers: For each kind the strongest features of the cohort.
+        bases, drivers: For each kind the starting point of its contributions, and the cohort's strongest features.
         spread: What prediction intervals of totals need; None without money.
-        interval: The probability that prediction intervals hold.
-        run: The digest of everything that the files depend on.
+        interval, run: The probability that prediction intervals hold; the digest of all that the files depend on.
     """
 
     AGAIN: ClassVar[str] = "regulars score --cutoff {cutoff}"
@@ -154,6 +151,8 @@ class UpliftManifest(Manifest):
     """`uplift/cutoff=D/_manifest.json`: the model that estimated the effects, and the checksum of effects.parquet.
 
     Attributes:
+        evidence: The average effects, by action and outcome; empty in earlier versions.
+        plans: The measured plans from which the model learned.
         timezone: The zone in which its days begin.
     """
 
@@ -165,6 +164,8 @@ class UpliftManifest(Manifest):
     model: str
     source: str
     actions: str = ""
+    evidence: dict[str, dict[str, dict[str, float]]] = {}
+    plans: list[str] = []
     timezone: str = "UTC"
 
 
@@ -175,10 +176,10 @@ class PlanManifest(Manifest):
         campaign: Its name.
         files: The SHA-256 of each file of the plan.
         rules: The `[plan]` that it was made by.
-        budget: The most money that it may spend.
-        spent: What it spends.
-        gain: The expected gain.
-        bound: No plan within the rules is expected to gain more.
+        budget, spent: The most money that it may spend, and what it spends.
+        gain, bound: The expected gain; no plan within the rules is expected to gain more than the bound.
+        gain_low, gain_high: They hold the gain with the probability `interval`; None if unknown.
+        loss_probability: The probability that it loses money; None if unknown, as with assumed effects.
         unmeasurable: The actions with too few customers held out to measure them.
         holdout: Share, seed and key of the random draw.
         past: By what the log before the cutoff is recognised when the plan is measured.
@@ -199,6 +200,7 @@ class PlanManifest(Manifest):
     gain_low: float | None = None
     gain_high: float | None = None
     interval: float | None = None
+    loss_probability: float | None = None
     objective: str
     margin: float | None = None
     horizon_days: int
@@ -226,8 +228,7 @@ class SupersededPlan(Manifest):
     """`plans/cutoff=D/CAMPAIGN/superseded.json`: a newer plan of the cutoff took the place of this one.
 
     Attributes:
-        campaign: The plan's name.
-        by: The campaign of the newer plan.
+        campaign, by: The plan's name, and the campaign of the newer plan.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff}"
@@ -243,8 +244,7 @@ class Measurement(Manifest):
     Attributes:
         campaign: The plan's name.
         mature: Whether the horizon was over.
-        log: Fingerprint, end and marks of the log.
-        effects: The rows of measured.parquet.
+        log, effects: Fingerprint, end and marks of the log; the rows of measured.parquet.
         plan_sha256: The SHA-256 of the plan's manifest.
         sample_ratio: Whether the sizes of the groups contradict the randomisation.
         customers: How many were measured, treated, held out and missing.

@@ -16,6 +16,7 @@ from features.errors import DataError, RegularsError
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_manifest
 from features.task import Window
+from serving.effects import uplift_scores
 from serving.language.messages import get_language
 from serving.measurement import measure as measuring
 from serving.monitoring import monitor as monitoring
@@ -32,7 +33,6 @@ from serving.nightly.state import (
     without_quotes,
 )
 from serving.planning import plan as planning
-from serving.planning import uplift_scores
 from serving.report import page
 from serving.scoring import run
 from serving.scoring.resumable_run import remove_folder

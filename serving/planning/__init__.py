@@ -5,12 +5,11 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "action_effects": ["ASSUMED"],
         "cutoff_holdout": ["draw_of"],
         "inputs": ["MONEY"],
         "plan": ["Plan", "make_plan", "read_plan"],
+        "promise": ["evidence_sentences", "gain_sentences"],
         "rules": ["find_plan_manifest", "plan_reference", "plan_rules", "refuse_measured"],
         "text": ["plan_text"],
-        "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
     },
 )

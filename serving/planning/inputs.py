@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError
 from features.intake.log import Log
-from serving.planning.action_effects import ActionEffects, load_action_effects
+from serving.effects.action_effects import ActionEffects, load_action_effects
 from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE, draw_cutoff_holdout
 from serving.planning.eligibility import Eligibility, apply_eligibility_rules
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
@@ -78,7 +78,7 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
     if money and rules.margin is None:
         raise UsageError("[plan] margin is missing: the share of value that is profit, such as margin = 0.3")
-    action_effects = load_action_effects(config, rules, cutoff, table)
+    action_effects = load_action_effects(config, rules, cutoff, table, money)
     costs = np.array([action.cost for action in rules.actions.values()])
     gains = (rules.margin or 0.0) * action_effects.on_value - costs if money else action_effects.on_return.copy()
     drawn = draw_cutoff_holdout(config, rules, cutoff, table["customer_id"])

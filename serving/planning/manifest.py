@@ -74,27 +74,40 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
 def _gain_interval(
     config: Config, rules: PlanConfig, inputs: PlanInputs, allocation: Allocation, treated: np.ndarray
 ) -> dict[str, Any]:
-    """The confidence interval of the gain, and the share of the effects at which the plan breaks even; else null.
+    """The interval of the gain, the probability of a loss, and the share of the effects at which the plan breaks even.
 
-    Errors of a model's effects on different customers are assumed to be fully correlated, which gives the widest
-    interval.
+    They are null if they are unknown or mean nothing.
+    """
+    money = inputs.objective == MONEY
+    effect, deviation = allocation.gain + allocation.spent, _gain_deviation(rules, inputs, allocation, treated)
+    facts: dict[str, Any] = {
+        "gain_low": None, "gain_high": None, "interval": None, "loss_probability": None,
+        "break_even": allocation.spent / effect if money and treated.any() and effect > 0 else None,
+    }  # fmt: skip
+    if not treated.any() or np.isnan(deviation):
+        return facts
+    reach = NormalDist().inv_cdf(0.5 + config.serving.interval / 2) * deviation
+    facts |= {
+        "gain_low": allocation.gain - reach,
+        "gain_high": allocation.gain + reach,
+        "interval": config.serving.interval,
+    }
+    if money:
+        score = -allocation.gain / max(deviation, 1e-12 * max(allocation.spent, 1.0))
+        facts["loss_probability"] = NormalDist().cdf(score)
+    return facts
+
+
+def _gain_deviation(rules: PlanConfig, inputs: PlanInputs, allocation: Allocation, treated: np.ndarray) -> float:
+    """The posterior standard deviation of the gain; nan if an effect is assumed.
+
+    Each part of an action's error is common to all customers; actions and parts are independent of each other.
     """
     rows = np.flatnonzero(treated)
-    error = inputs.action_effects.error[rows, allocation.choice[rows]]
-    facts: dict[str, Any] = {"gain_low": None, "gain_high": None, "interval": None, "break_even": None}
-    if inputs.objective != MONEY or not len(rows):
-        return facts
-    effect = allocation.gain + allocation.spent
-    facts["break_even"] = allocation.spent / effect if effect > 0 else None
-    if not np.isnan(error).any():
-        spread = NormalDist().inv_cdf(0.5 + config.serving.interval / 2)
-        reach = spread * (rules.margin or 0.0) * float(error.sum())
-        facts |= {
-            "gain_low": allocation.gain - reach,
-            "gain_high": allocation.gain + reach,
-            "interval": config.serving.interval,
-        }
-    return facts
+    totals = np.zeros(inputs.action_effects.parts.shape[1:])
+    np.add.at(totals, allocation.choice[rows], inputs.action_effects.parts[rows, allocation.choice[rows]])
+    scale = (rules.margin or 0.0) if inputs.objective == MONEY else 1.0
+    return scale * float(np.sqrt((totals**2).sum()))
 
 
 def _limit_prices(names: list[str], inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:
@@ -134,6 +147,8 @@ def _action_facts(index: int, rules: PlanConfig, inputs: PlanInputs, allocation:
         else None,
         "source": inputs.action_effects.sources[index],
         "save_rate": action.save_rate if inputs.action_effects.sources[index] == "assumed" else None,
+        "evidence": inputs.action_effects.evidence[index],
+        "unproven": action.unproven,
         "capacity": action.capacity,
         "propensity": 1 - inputs.share,
     }

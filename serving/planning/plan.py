@@ -63,6 +63,17 @@ class Plan:
         return float(self.manifest.gain)
 
     @property
+    def gain_interval(self) -> tuple[float, float] | None:
+        """The interval that holds the gain with the probability `manifest.interval`; None if effects are assumed."""
+        low, high = self.manifest.gain_low, self.manifest.gain_high
+        return None if low is None or high is None else (low, high)
+
+    @property
+    def loss_probability(self) -> float | None:
+        """The probability that the plan loses money; None if effects are assumed, or the gain is not money."""
+        return self.manifest.loss_probability
+
+    @property
     def bound(self) -> float:
         """No plan within the limits gains more."""
         return float(self.manifest.bound)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from serving.effects.action_effects import ActionEffects
 from serving.language.messages import ENGLISH, Language
-from serving.planning.action_effects import ActionEffects
 from serving.planning.eligibility import Eligibility
 from serving.scoring.spreadsheet_text import escape_formulas
 

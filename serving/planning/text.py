@@ -7,11 +7,13 @@ from typing import Any
 
 from features.campaigns.live_plans import plans_superseded_by, superseded_by
 from features.outputs.manifests import PlanManifest
-from serving.language.formats import NumberFormat
-from serving.planning.action_effects import ASSUMED
+from serving.effects.action_effects import ASSUMED
+from serving.language.formats import NumberFormat, format_share
+from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
+from serving.planning.promise import evidence_sentences
 
 CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
 MOSTLY_UNKNOWN = 0.05  # a list of which a smaller share is in the log matches almost nobody
@@ -109,9 +111,11 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         f"(gap {facts.gap:.4%})",
     ]
     if facts.gain_low is not None:
+        risk = format_share(facts.loss_probability) if facts.loss_probability is not None else ""
+        loses = f"; probability that it loses money: {risk}" if risk else ""
         lines.append(
-            f"  {facts.interval:.0%} confidence interval, from the errors of the effects: "
-            f"{form(facts.gain_low)} to {form(facts.gain_high)}"
+            f"  {facts.interval:.0%} credible interval, from the errors of the effects: "
+            f"{form(facts.gain_low)} to {form(facts.gain_high)}{loses}"
         )
     if facts.break_even is not None:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
@@ -126,7 +130,8 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
 
 def _source_notes(facts: PlanManifest) -> list[str]:
     sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED}
-    lines = [
+    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    lines += [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
         for source in sorted(sources)
     ]
@@ -136,8 +141,8 @@ def _source_notes(facts: PlanManifest) -> list[str]:
     keeps = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
     return [
         *lines,
-        f"ASSUMED, not measured: {keeps} (save_rate in [plan.actions]). The gains depend on this assumption; the "
-        "holdout will test it.",
+        f"ASSUMED, not measured: {keeps} (save_rate in [plan.actions]). This is your own assumption, not evidence: "
+        "the gains depend on it, and nobody can say how likely a loss is. The holdout will test it.",
     ]
 
 
@@ -199,5 +204,8 @@ def _adds(price: float) -> str:
 
 def _money_format(facts: PlanManifest) -> Any:
     """A formatter of money, or customers, with digits that fit the mean of a customer."""
-    count = max(facts.customers["with_action"], 1)
-    return NumberFormat(abs(facts.bound) / count).money
+    return NumberFormat(_gain_each(facts)).money
+
+
+def _gain_each(facts: PlanManifest) -> float:
+    return abs(facts.bound) / max(facts.customers["with_action"], 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from serving.planning.action_effects import ASSUMED
+from serving.effects.action_effects import ASSUMED
 from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 from serving.scoring.score_tables import Scores

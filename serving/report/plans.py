@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from features.outputs.manifests import PlanManifest
 from serving.charts import figures
+from serving.effects.action_effects import ASSUMED
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
-from serving.planning.action_effects import ASSUMED
 from serving.planning.inputs import MONEY
+from serving.planning.promise import evidence_sentences, gain_sentences
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
 from serving.report.text import ReportWording
 
@@ -34,7 +35,7 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "stale": cutoff_plan.stale,
         "other_plans": cutoff_plan.others,
         "superseded": cutoff_plan.superseded,
-        "unmeasurable": list(_unmeasurable(wording, facts)),
+        "unmeasurable": [*evidence_sentences(facts, form, wording.tr), *_unmeasurable(wording, facts)],
         "sentences": list(_sentences(wording, facts, form)),
         "money": facts.objective == MONEY,
         "actions": [_action(wording, name, each, form) for name, each in facts.actions.items()],
@@ -53,7 +54,7 @@ def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) 
         scored=f"{count['scored']:,}", eligible=f"{count['eligible']:,}", action=f"{count['with_action']:,}",
         spent=form.money(facts.spent), budget=form.money(facts.budget),
     )  # fmt: skip
-    yield _gain(wording, facts, form)
+    yield from gain_sentences(facts, form, tr)
     if facts.break_even is not None:
         yield tr("It breaks even if {share} of the expected effects are realised.", share=form.share(facts.break_even))
     if not facts.holdout["share"]:
@@ -65,24 +66,6 @@ def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) 
         held_out=f"{count['held_out']:,}", share=form.share(facts.holdout["share"]),
     )  # fmt: skip
     yield from _power(wording, facts)
-
-
-def _gain(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> str:
-    tr = wording.tr
-    if facts.objective != MONEY:
-        return tr("It is expected to keep {n} customers.", n=form.money(facts.gain))
-    if facts.gain_low is None or facts.gain_high is None or facts.interval is None:
-        return tr(
-            "The expected gain is {gain}: the margin on the value saved, less the costs. The effects are "
-            "assumed, so no interval can be given.",
-            gain=form.money(facts.gain),
-        )
-    return tr(
-        "The expected gain is {gain} ({low} to {high} with a probability of {interval}, from the standard errors "
-        "of the effects): the margin on the value saved, less the costs.",
-        gain=form.money(facts.gain), low=form.money(facts.gain_low), high=form.money(facts.gain_high),
-        interval=form.share(facts.interval),
-    )  # fmt: skip
 
 
 def _power(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:

@@ -321,7 +321,8 @@ def _plan(site: Site, request: Request) -> Response:
     planned = _planned(site, request)
     picture = plan.gain_chart(site, planned["plan"], planned["planned"])
     listed = {"plans": plan.plan_names(site), "superseded": plan.superseded_plans(site)}
-    return _page(site, request, "plan.html.j2", picture=picture, **listed, **planned)
+    sentences = plan.plan_sentences(site, planned["plan"])
+    return _page(site, request, "plan.html.j2", picture=picture, **sentences, **listed, **planned)
 
 
 def _plan_at(site: Site, request: Request) -> Response:

@@ -103,4 +103,4 @@ def _state(folder: Path) -> dict[str, bytes | str]:
     return state
 
 
-TARGET = Target("output_folders", cases, run, short=6)
+TARGET = Target("output_folders", cases, run, short=4)

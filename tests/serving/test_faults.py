@@ -32,7 +32,7 @@ from training.artifact.bundle import ModelBundle
 from training.train import TrainingRun
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 12  # fifty and more by hand: python -m tests.killing score --config CONFIG --cutoff D --kills 50
+KILLS = 3  # fifty and more by hand: python -m tests.killing score --config CONFIG --cutoff D --kills 50
 
 
 @pytest.fixture(scope="module")

@@ -118,6 +118,8 @@ class EffectModel:
             differs between customers.
         slope_error: Standard error of the slope.
         votes: The learners' weights in the score, by learner; they sum to 1.
+        gain: The slope as estimated, also without evidence.
+        gain_error: Its standard error; 0 in models of earlier versions, which do not have it.
     """
 
     average: float
@@ -125,6 +127,8 @@ class EffectModel:
     slope: float = 0.0
     slope_error: float = 0.0
     votes: dict[str, LearnerVote] = field(default_factory=dict)
+    gain: float = 0.0
+    gain_error: float = 0.0
 
     @property
     def differs(self) -> bool:
@@ -242,6 +246,19 @@ class UpliftBundle:
                 columns |= {f"{action}_{outcome}": effect, f"{action}_{outcome}_error": error}
         return columns
 
+    def evidence(self) -> dict[str, dict[str, dict[str, float]]]:
+        """What is known of each effect over all customers, by action and outcome.
+
+        `base` is the mean outcome without an action; the others are as in `EffectModel`.
+        """
+        return {
+            action: {
+                name: {"base": outcome.base_mean, **_figures(outcome.effects[action])}
+                for name, outcome in self.outcomes.items()
+            }
+            for action in self.actions
+        }
+
     def design_matrix(self, features: Any) -> np.ndarray:
         """The design (n, p) of a feature table; raises BundleError."""
         return design_matrix(feature_table(features, self.features, f"uplift model {self.name!r}"), self.columns)
@@ -332,6 +349,10 @@ def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np
 
 def _weighted_sum(formula: Formula, parts: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.asarray(sum(weight * parts[name] for name, weight in sorted(formula.items())))  # one order, one sum
+
+
+def _figures(effect: EffectModel) -> dict[str, float]:
+    return {key: value for key, value in asdict(effect).items() if key != "votes"}
 
 
 def _read_outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) -> OutcomeModel:

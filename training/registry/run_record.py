@@ -256,9 +256,9 @@ def _inputs(snapshots: Snapshots, config: Config) -> Iterator[dict[str, Any]]:
             "cutoffs": len(rows["cutoff"].unique()),
         },
     }
-    sides = {"customers": config.customers, "contacts": config.contacts, "subscriptions": config.subscriptions}
-    tables = {"events": config.events, **{f"activities.{k}": v for k, v in config.activities.items()}, **sides}
-    for name, section in tables.items():
+    sides = ("customers", "contacts", "subscriptions", "identity")
+    tables = {"events": config.events, **{f"activities.{k}": v for k, v in config.activities.items()}}
+    for name, section in {**tables, **{side: getattr(config, side) for side in sides}}.items():
         if section is not None:
             description = {"name": f"{config.name} {name}", "context": "source", "digest": digest, "columns": []}
             yield {**description, "source": _source_name(section), "counts": {}}

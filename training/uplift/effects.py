@@ -237,11 +237,11 @@ def _evaluate_action(
     p_value = float(norm.sf(gain / error)) if error > 0 else 1.0
     average, average_error = float(raw.mean()), clustered_standard_error(raw, units)
     weights = _learner_weights(each, psi, units)
-    effect = EffectModel(average, average_error)
+    effect = EffectModel(average, average_error, gain=gain, gain_error=error)
     predicted = _effect_without_evidence(average, out_of_fold.means[:, 0], proportional)
     if p_value < SIGNIFICANCE:
         shrinkage = max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
-        effect = EffectModel(average, average_error, gain * shrinkage, error, _votes(weights, final))
+        effect = EffectModel(average, average_error, gain * shrinkage, error, _votes(weights, final), gain, error)
         predicted = average + slopes * score
     receiving = np.isin(experiment.arm, (0, place + 1))
     outcomes = arm_outcomes(

@@ -28,6 +28,7 @@ __getattr__, __all__ = lazy_exports(
             "parse_budget",
             "plan_customers",
             "plan_names",
+            "plan_sentences",
             "read_stored_plan",
             "superseded_plans",
         ],

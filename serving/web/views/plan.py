@@ -26,6 +26,7 @@ from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
+from serving.planning.promise import evidence_sentences, gain_sentences
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stored_manifest
 
 PAGE, SLACK = 50, 1e-9
@@ -194,6 +195,15 @@ def _between(plan: StoredPlan, budget: float) -> float | None:
         return None
     ends = [(0.0, 0.0), *((float(p["budget"]), float(p["gain"])) for p in plan.points)]
     return float(np.interp(budget, [b for b, _ in ends], [g for _, g in ends]))
+
+
+def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
+    """Write what a plan promises at its own budget, and which actions have no evidence of an effect."""
+    form = plan.number_format
+    return {
+        "promise": list(gain_sentences(plan.facts, form, site.tr)),
+        "evidence": list(evidence_sentences(plan.facts, form, site.tr)),
+    }
 
 
 def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:

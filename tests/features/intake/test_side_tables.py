@@ -366,8 +366,7 @@ def nonsense_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
     return ibis.union(delete_after(rows, cutoff), spoilt, spoilt.mutate(customer_id=ibis.literal("anchor")))
 
 
-@pytest.mark.parametrize("change", [delete_after, nonsense_after])
-@pytest.mark.parametrize("cutoff", CUTOFFS[1:3])
+@pytest.mark.parametrize(("change", "cutoff"), [(delete_after, CUTOFFS[1]), (nonsense_after, CUTOFFS[2])])
 def test_nothing_at_or_after_a_cutoff_is_seen(
     cutoff: date,
     change: Callable[[ibis.Table, date], ibis.Table],

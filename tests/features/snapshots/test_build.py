@@ -134,7 +134,7 @@ def task(make_task: Callable[..., Task]) -> Task:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_every_feature_and_label_agrees_with_the_oracle(
     shape: str, seed: int, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
@@ -179,7 +179,7 @@ def test_null_rules_hold_where_the_log_is_short(
 
 
 @settings(
-    max_examples=8,
+    max_examples=5,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes, and the logs are small already
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.config.data_contract import CustomerAttribute
-from features.config.load import Config
+from features.config.load import Config, parse_config
 from features.engines.open import open_engine
+from features.errors import RegularsWarning
 from features.intake.read_log import read_tables
 from features.intake.tables import SideTable
 from features.snapshots import build, cache, leakage
@@ -60,22 +63,29 @@ def fresh_builds(monkeypatch: pytest.MonkeyPatch) -> list[list[date]]:
     return builds
 
 
-@pytest.fixture
-def config(make_config: Callable[..., Config]) -> Config:
-    roles = {role: role for role in ("amount", "order", "quantity", "known_at")}
+def config_in(folder: Path) -> Config:
+    """A config that reads `log.parquet` in a folder."""
+    roles = {role: role for role in ("customer", "time", "amount", "order", "quantity", "known_at")}
+    events = {"source": "log.parquet", "kinds": ["kind_what"], **roles}
     task = {"horizon": "28d", "active_within": "120d", "windows": ["30d", "80d"]}
-    return make_config({"task": task}, kinds=["kind_what"], **roles)
+    values = {"config_version": 1, "name": "test", "events": events, "task": task}
+    return parse_config(values, folder / "regulars.toml")
+
+
+def write_log(config: Config, log: Rows) -> None:
+    """Writes `log.parquet`."""
+    columns = ("customer", "time", "amount", "order", "quantity", "known_at", "kind_what")
+    pq.write_table(pa.Table.from_pylist([{c: row[c] for c in columns} for row in log]), config.folder / "log.parquet")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return config_in(tmp_path)
 
 
 @pytest.fixture
 def grow(config: Config) -> Callable[[Rows], None]:
-    def write(log: Rows) -> None:
-        columns = ("customer", "time", "amount", "order", "quantity", "known_at", "kind_what")
-        pq.write_table(
-            pa.Table.from_pylist([{c: row[c] for c in columns} for row in log]), config.folder / "log.parquet"
-        )
-
-    return write
+    return partial(write_log, config)
 
 
 def without_cache(config: Config) -> Config:
@@ -140,11 +150,19 @@ def parts(config: Config) -> list[Path]:
     return sorted((config.output / "snapshots").iterdir())
 
 
-@pytest.fixture
-def built(config: Config, grow: Callable[[Rows], None]) -> Config:
-    """A config whose four cutoffs were built."""
-    grow(rows("2024-01-01", "2024-06-30"))
+@pytest.fixture(scope="module")
+def built_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a log and its four cutoffs, for `built` to copy."""
+    config = config_in(tmp_path_factory.mktemp("built"))
+    write_log(config, rows("2024-01-01", "2024-06-30"))
     build_snapshots(config, CUTOFFS)
+    return config.folder
+
+
+@pytest.fixture
+def built(config: Config, built_folder: Path) -> Config:
+    """A config whose four cutoffs were built."""
+    shutil.copytree(built_folder, config.folder, dirs_exist_ok=True)
     return config
 
 
@@ -153,21 +171,18 @@ def test_parts_are_private(built: Config) -> None:
     assert [stat.S_IMODE(part.stat().st_mode) for part in parts(built)] == [0o600] * 4
 
 
-@pytest.mark.parametrize("harm", ["truncated", "one bit", "emptied", "another's name", "gone"])
-def test_a_damaged_part_is_built_again(built: Config, harm: str) -> None:
-    part, other = parts(built)[1:3]
-    content = part.read_bytes()
-    if harm == "another's name":
-        part.write_bytes(other.read_bytes())
-    elif harm == "gone":
-        part.unlink()
-    else:
+@pytest.mark.parametrize("harms", [("truncated", "one bit", "emptied"), ("another's name", "gone")])
+def test_damaged_parts_are_built_again(built: Config, harms: tuple[str, ...]) -> None:
+    places = parts(built)
+    contents = [part.read_bytes() for part in places]
+    for part, content, harm in zip(places, contents, harms, strict=False):
         middle = len(content) // 2
         spoilt = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        part.write_bytes({"truncated": content[:-100], "one bit": spoilt, "emptied": b""}[harm])
-    assert count_reused(built, CUTOFFS) == 3
+        changed = {"truncated": content[:-100], "one bit": spoilt, "emptied": b"", "another's name": contents[-1]}
+        part.unlink() if harm == "gone" else part.write_bytes(changed[harm])
+    assert build_snapshots(built, CUTOFFS).reused == 4 - len(harms)
     assert count_reused(built, CUTOFFS) == 4
-    assert parts(built)[1].read_bytes() == content
+    assert [part.read_bytes() for part in parts(built)] == contents
 
 
 def test_a_part_that_disappears_while_it_is_read_is_built_again(built: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +220,7 @@ def test_a_cache_that_cannot_be_written_is_only_a_warning(built: Config, tmp_pat
     (tmp_path / "file").write_text("in the way")
     blocked = built.model_copy(update={"features": built.features.model_copy(update={"cache": "file/inside"})})
     with pytest.warns(
-        UserWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
+        RegularsWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
     ) as warned:
         rows = build_snapshots(blocked, CUTOFFS).rows
     assert sum("not cached" in str(warning.message) for warning in warned) == 1

@@ -23,6 +23,7 @@ TEXT = "customer_id;why\n00042;moved\n1001.0;\n;\nx y;a\n"
         gzip.compress(TEXT.replace(";", ",").replace("\n", "\r\n").encode(), mtime=0),
         b"\xef\xbb\xbf" + TEXT.encode(),
     ],
+    ids=["semicolons", "title line in UTF-16", "gzip", "byte order mark"],
 )
 def test_a_list_in_many_forms(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_bytes(content)

@@ -81,6 +81,7 @@ LONG = gzip.compress("".join(f"{n},{n * n}\n" for n in range(5000)).encode(), mt
         (TEXT.encode("utf-16").decode("latin-1").encode(), "UTF-16 that was converted as if it were Latin-1"),
         (TEXT.encode("utf-16")[:-1], "is not complete utf-16-le text"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_other_data_is_refused_with_what_it_is(content: bytes, says: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"^in/log.csv: .*{says}"):

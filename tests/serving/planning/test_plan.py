@@ -148,11 +148,11 @@ def _write_effects(config: Config, rows: list[dict[str, Any]]) -> None:
 
 
 def _measured_rows(
-    customers: int, value: float = 20.0, action: str = "mail", source: str = "measured"
+    customers: int, value: float = 20.0, action: str = "mail", source: str = "measured", error: float = 2.0
 ) -> list[dict[str, Any]]:
     return [
-        {"customer_id": f"c{i:03d}", "action": action, "effect_return": 0.1, "effect_value": value + i % 3,
-         "effect_value_error": 2.0, "source": source}
+        {"customer_id": f"c{i:03d}", "action": action, "effect_return": 0.1, "effect_return_error": 0.01,
+         "effect_value": value + i % 3, "effect_value_error": error, "source": source}
         for i in reversed(range(customers))
     ]  # fmt: skip
 
@@ -166,14 +166,47 @@ def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
     assert set(table[table.would_have.eq("call")].source) == {"assumed"}
     assert not table.iloc[200:].would_have.eq("mail").any()
     row = table.loc["c001"]
-    assert (row.would_have, row.effect_value) == ("mail", 21.0)
+    assert row.would_have == "mail" and 20 < row.effect_value < 21  # a posterior mean
     facts = plan.manifest.to_dict()
-    assert facts["assumed"] and facts["gain_low"] is None
+    assert facts["assumed"] and facts["gain_low"] is None and plan.loss_probability is None
     only = make_scored(tmp_path, {"plan": {**RULES, "actions": {"mail": {"cost": 0.5}}}})
     facts = make_plan(only, CUTOFF, budget=20.0).manifest.to_dict()
     assert not facts["assumed"]
-    done = facts["actions"]["mail"]["customers"]
-    assert facts["gain_high"] - facts["gain"] == pytest.approx(1.2815515655446 * 0.5 * 2.0 * done)
+    assert facts["gain_high"] - facts["gain"] == pytest.approx(facts["gain"] - facts["gain_low"])
+    share = facts["actions"]["mail"]["evidence"]["error"] * 0.5 * facts["actions"]["mail"]["customers"]
+    assert facts["gain_high"] - facts["gain"] == pytest.approx(1.2815515655446 * share, rel=0.02)
+    assert facts["loss_probability"] < 1e-6
+
+
+def test_nothing_is_spent_without_evidence_of_an_effect(tmp_path: Path) -> None:
+    """An e-mail with +2.8 (-3.8 to +9.5) was once sent to 290 customers."""
+    config = _config(tmp_path, actions={"mail": {"cost": 0.1}})
+    _write_effects(config, _measured_rows(300, value=1.8, error=3.4))
+    plan = make_plan(config, CUTOFF, budget=40.0)
+    assert plan.spent == 0 == plan.manifest.customers["with_action"] and plan.gain == 0
+    assert plan.gain_interval is None is plan.loss_probability
+    text = plan_text(plan)
+    assert "NOTE: No evidence of an effect of mail: +2.80 of value a customer on average" in text
+    assert not plan.manifest.assumed and "assumed" not in text
+    forced = make_plan(_config(tmp_path, actions={"mail": {"cost": 0.1}}, minimums={"keep": 0.5}), CUTOFF, budget=40.0)
+    assert forced.gain == pytest.approx(-forced.spent) and forced.loss_probability and forced.loss_probability > 0.5
+    asked = make_plan(_config(tmp_path, actions={"mail": {"cost": 0.1, "unproven": True}}), CUTOFF, budget=20.0)
+    mail = asked.manifest.actions["mail"]
+    assert mail["customers"] > 100 and 0 < mail["evidence"]["believed"] < 0.75 * mail["evidence"]["estimate"]
+    assert asked.loss_probability and 0.05 < asked.loss_probability < 0.5
+    assert "unproven = true" in plan_text(asked) and "probability that it loses money: " in plan_text(asked)
+
+
+def test_effects_of_an_earlier_version_are_believed_as_far_as_those_on_value(tmp_path: Path) -> None:
+    config = _config(tmp_path, actions={"mail": {"cost": 0.1}})
+    rows = [{k: v for k, v in row.items() if k != "effect_return_error"} for row in _measured_rows(300, error=4.0)]
+    _write_effects(config, rows)
+    table = _frame(make_plan(config, CUTOFF, budget=20.0))
+    done = table[table.action.notna()]
+    assert done.effect_return.nunique() == 1 and 0.05 < done.effect_return.iloc[0] < 0.1
+    without = make_scored(tmp_path, {"plan": {**RULES, "margin": None}}, money=False)
+    with pytest.raises(UsageError, match="'mail' have no effect_return_error.*save_rate"):
+        make_plan(without, CUTOFF, budget=20.0)
 
 
 @pytest.mark.parametrize(

@@ -349,6 +349,19 @@ def test_a_broken_audit_is_a_sentence(scored: Callable[..., Config], content: st
     assert "cannot be read, or an older version wrote it: run regulars check again" in Tags(read(config)).text
 
 
+def test_scores_without_starting_points_and_intervals_make_a_page(scored: Callable[..., Config]) -> None:
+    config = scored()
+    folder = config.output / "scores" / f"cutoff={CUTOFF}"
+    bare = {**manifest(True), "customers": 80, "bases": {}}
+    rows = table(80, True)
+    for name in ("value_low", "value_high"):
+        at = rows.column_names.index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.nulls(80, pa.float64()))
+    bare["parts"] = write_score_parts(rows, folder, 33)
+    (folder / MANIFEST).write_text(json.dumps(bare), encoding="utf-8")
+    assert "The starting point is" not in Tags(read(config)).text
+
+
 def test_few_customers_make_a_page_too(scored: Callable[..., Config]) -> None:
     assert "The 2 customers with most value at risk" in read(scored(n=2))
 
@@ -452,7 +465,8 @@ def test_many_groups_stay_under_five_megabytes(scored: Callable[..., Config]) ->
 PLANNED = {
     "segments": {}, "rules": {"campaign": "spring"}, "campaign": "spring", "cutoff": str(CUTOFF), "horizon_days": 90,
     "objective": "margin", "bound": 100.0, "gain": 90.0, "gain_low": 50.0, "gain_high": 130.0, "interval": 0.8,
-    "break_even": 0.4, "spent": 60.0, "budget": 60.0, "assumed": True, "holdout": {"share": 0.1},
+    "loss_probability": 0.07, "break_even": 0.4,
+    "spent": 60.0, "budget": 60.0, "assumed": True, "holdout": {"share": 0.1},
     "customers": {"scored": 80, "eligible": 70, "held_out": 7, "with_action": 30},
     "design": {"power": 0.8, "all": {"return": {"detects": 0.12, "expected": 0.01, "power": 0.1}}},
     "actions": {"<i>mail</i>": {"customers": 30, "held_out": 3, "cost": 60.0, "gain": 90.0, "source": "assumed",
@@ -507,7 +521,9 @@ def test_the_plan_says_whom_what_for_and_where_it_is_assumed(scored: Callable[..
     write_plan(config)
     page = Tags(read(config))
     for words in (
-        "30 of them get an action, for 60.00 of a budget of 60.00", "90.00 (50.00 to 130.00 with a probability of 80%",
+        "30 of them get an action, for 60.00 of a budget of 60.00",
+        "90.00 (80% credible interval, from the errors of the effects: 50.00 to 130.00)",
+        "The probability that the plan loses money is 7%.",
         "assumed: keeps 10.0% of those who would leave", "Expected gain (assumed)",
         "<i>mail</i> (expected gain +3.00, assumed)",
         "holdout: do not contact (would have <i>mail</i>)", "left out: <u>asked</u>",

@@ -2,7 +2,8 @@
 
 `OUTPUT/uplift/cutoff=D/effects.parquet` has one row a customer and action, by customer_id and action. Effects are
 relative to no action, within the horizon, and before the cost of the action; `source` says whether they were 'measured'
-in randomised trials or are 'observational'.
+in randomised trials or are 'observational'. They are estimates; a plan believes them as far as their errors allow
+(`serving.effects.believed_effects`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ UPLIFT_SCHEMA = pa.schema(
         ("customer_id", pa.string()),
         ("action", pa.string()),
         ("effect_return", pa.float64()),
+        ("effect_return_error", pa.float64()),
         ("effect_value", pa.float64()),
         ("effect_value_error", pa.float64()),
         ("source", pa.string()),
@@ -128,6 +130,7 @@ def _chunk_table(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
             "customer_id": rows["customer_id"],
             "action": [action] * n,
             "effect_return": effects["return"][action][0],
+            "effect_return_error": effects["return"][action][1],
             "effect_value": pa.array(value, from_pandas=True),
             "effect_value_error": pa.array(error, from_pandas=True),
             "source": [bundle.source] * n,
@@ -161,6 +164,8 @@ def _manifest(
         "customers": snapshots.rows.num_rows,
         "actions": ", ".join(bundle.actions),
         "rows": table.num_rows,
+        "evidence": bundle.evidence(),
+        "plans": list(bundle.facts.get("plans", ())),
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
         "sha256": file_digest(file),

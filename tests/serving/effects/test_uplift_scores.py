@@ -13,8 +13,8 @@ from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import UsageError
 from features.snapshots.build import build_snapshots
-from serving.planning import uplift_scores
-from serving.planning.action_effects import load_action_effects
+from serving.effects import uplift_scores
+from serving.effects.action_effects import load_action_effects
 from training.uplift.train import TrainedUplift
 
 pytestmark = pytest.mark.xdist_group("uplift")
@@ -33,9 +33,11 @@ def test_every_customer_and_action_once(
     cohort = build_snapshots(business, [CUTOFF], with_labels=False)
     ids = cohort.rows["customer_id"].to_pylist()
     assert written.file == business.output / "uplift" / f"cutoff={CUTOFF}" / "effects.parquet"
-    assert table.schema.names == [
-        "customer_id", "action", "effect_return", "effect_value", "effect_value_error", "source",
-    ]  # fmt: skip
+    assert table.schema == uplift_scores.UPLIFT_SCHEMA
+    bundle = learned_effects.estimates.bundle
+    assert written.manifest.evidence == bundle.evidence() and set(bundle.evidence()) == {"email", "voucher"}
+    known = written.manifest.evidence["email"]["value"]
+    assert known["average"] == bundle.outcomes["value"].effects["email"].average and known["gain_error"] > 0
     pairs = list(zip(table["customer_id"].to_pylist(), table["action"].to_pylist(), strict=True))
     assert pairs == [(who, action) for who in sorted(ids) for action in ("email", "voucher")]
     assert set(table["source"].to_pylist()) == {"measured"}
@@ -44,6 +46,7 @@ def test_every_customer_and_action_once(
     emails = table.filter(np.array(table["action"]) == "email")
     order = np.argsort(ids)
     np.testing.assert_array_equal(emails["effect_return"].to_numpy(), effects["return"]["email"][0][order])
+    np.testing.assert_array_equal(emails["effect_return_error"].to_numpy(), effects["return"]["email"][1][order])
     np.testing.assert_array_equal(emails["effect_value"].to_numpy(), effects["value"]["email"][0][order])
     np.testing.assert_array_equal(emails["effect_value_error"].to_numpy(), effects["value"]["email"][1][order])
 

@@ -1,0 +1,12 @@
+"""The effects of actions on customers: as estimated, as believed with a prior, and as assumed."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "action_effects": ["ASSUMED", "ActionEffects", "load_action_effects"],
+        "believed_effects": ["EVIDENT"],
+        "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
+    },
+)

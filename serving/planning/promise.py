@@ -1,0 +1,94 @@
+"""What a plan promises, in sentences for terminal, report and page: its gain, the risk of a loss, missing evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from features.outputs.manifests import PlanManifest
+from serving.effects.believed_effects import EVIDENT
+from serving.language.formats import NumberFormat
+from serving.language.messages import Language
+
+MONEY, RETURN = "margin", "return"  # the objective and the outcome, as manifests name them
+
+
+def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
+    """Yield the expected gain with its credible interval, and the probability of a loss; or why they are unknown.
+
+    Args:
+        facts: The manifest of the plan, also of an earlier version.
+        form: The format of gains.
+        tr: The language.
+
+    Yields:
+        One or two sentences.
+    """
+    money, gain = facts.objective == MONEY, form.money(facts.gain)
+    if facts.gain_low is None or facts.gain_high is None or facts.interval is None:
+        if not facts.customers["with_action"]:
+            yield tr("Nobody gets an action, so nothing is gained or lost.")
+        elif money:
+            yield tr(
+                "The expected gain is {gain}: the margin on the value saved, less the costs. The effects are assumed, "
+                "so neither an interval nor the probability of a loss can be given.",
+                gain=gain,
+            )
+        else:
+            yield tr("It is expected to keep {n} customers.", n=gain)
+        return
+    slots = {
+        "gain": gain,
+        "interval": form.share(facts.interval),
+        "low": form.money(facts.gain_low),
+        "high": form.money(facts.gain_high),
+    }
+    if not money:
+        yield tr("It is expected to keep {gain} customers ({interval} credible interval: {low} to {high}).", **slots)
+        return
+    yield tr(
+        "The expected gain is {gain} ({interval} credible interval, from the errors of the effects: {low} to {high}): "
+        "the margin on the value saved, less the costs.",
+        **slots,
+    )
+    if facts.loss_probability is not None:  # plans of earlier versions do not say it
+        yield tr("The probability that the plan loses money is {share}.", share=form.share(facts.loss_probability))
+
+
+def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
+    """Yield a sentence for each measured action without evidence of an effect.
+
+    Args:
+        facts: The manifest of the plan, also of an earlier version.
+        form: The format of gains.
+        tr: The language.
+
+    Yields:
+        The sentences.
+    """
+    for name, each in facts.actions.items():
+        known = each.get("evidence")
+        if known is None or known["enough"]:
+            continue
+        scale, reach = (100.0 if known["outcome"] == RETURN else 1.0), EVIDENT * known["error"]
+        slots = {
+            "action": name,
+            "unit": tr("percentage points of return") if known["outcome"] == RETURN else tr("of value"),
+            "estimate": form.money(scale * known["estimate"], "+"),
+            "low": form.money(scale * (known["estimate"] - reach), "+"),
+            "high": form.money(scale * (known["estimate"] + reach), "+"),
+            "believed": form.money(scale * known["believed"], "+"),
+        }
+        if each["unproven"]:
+            yield tr(
+                "No evidence of an effect of {action}: {estimate} {unit} a customer on average (95% confidence "
+                "interval {low} to {high}). The config allows it nevertheless (unproven = true), so its posterior mean "
+                "counts: {believed}.",
+                **slots,
+            )
+        else:
+            yield tr(
+                "No evidence of an effect of {action}: {estimate} {unit} a customer on average (95% confidence "
+                "interval {low} to {high}). The plan counts it as 0 and spends nothing on it, unless a minimum share "
+                "asks for it or the config says unproven = true.",
+                **slots,
+            )
