@@ -14,7 +14,7 @@ from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, refuse_t
 from features.catalog.families import feature_families
 from features.engines.base import Engine
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, build_history
+from features.point_in_time.history import build_history, label_keys
 from features.task import Task
 
 
@@ -90,6 +90,7 @@ def in_cohort(wide: ibis.Table, task: Task) -> ibis.Value:
 
 
 def join_on_keys(left: ibis.Table, right: ibis.Table) -> ibis.Table:
-    """A left join on customer and cutoff."""
-    joined = left.left_join(right, KEYS)
-    return joined.drop(*(c for c in joined.columns if c.endswith("_right") and c.removesuffix("_right") in KEYS))
+    """A left join on customer and cutoff, and on `known_by` if the right side has it."""
+    keys = label_keys(right)
+    joined = left.left_join(right, keys)
+    return joined.drop(*(c for c in joined.columns if c.endswith("_right") and c.removesuffix("_right") in keys))

@@ -50,6 +50,7 @@ from serving.monitoring.performance import (
     evaluate_cutoffs,
     performance_notes,
     recorded_learning,
+    waiting_notes,
 )
 from serving.monitoring.performance import performance_findings as of_performance
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
@@ -176,6 +177,7 @@ def _observe(log: Log, scores: Scores, tr: Language) -> _Observations:
         observations.notes += drift_notes(monitored.inputs, observations.drift, tr)
         observations.performance = evaluate_cutoffs(config, monitored, scores, earlier)
         observations.notes += performance_notes(observations.performance, tr)
+        observations.notes += waiting_notes(config, monitored.inputs, [*earlier, scores.cutoff], tr)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.drivers.get("churn", [])}
     about_the_model = [
         *drift_findings(observations.drift, drivers, tr),
