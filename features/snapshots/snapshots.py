@@ -16,9 +16,10 @@ from features.task import Task
 
 @dataclass(frozen=True)
 class Snapshots:
-    """One row a customer and cutoff: customer_id, cutoff, the features, then the labels if wanted.
+    """One row a customer and cutoff: customer_id, cutoff, the features, the shares, then the labels if wanted.
 
-    The labels are churned and value, then the value over each longer horizon, such as value_180d.
+    Shares are no features: they say how contributions are handed on (`Family.shares`). The labels are
+    churned and value, then the value over each longer horizon, such as value_180d.
 
     Attributes:
         rows: Sorted by cutoff and customer_id; features are float64, or text if their unit is 'level'; labels are null
