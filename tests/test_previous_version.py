@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner
 from mlflow.types import DataType
 
-from features.catalog import btyd, definitions
+from features import definitions
+from features.catalog import btyd
 from features.catalog.btyd_shares import MADE_OF
 from features.config.load import load_config
 from features.task import Window

@@ -16,7 +16,6 @@ __getattr__, __all__ = lazy_exports(
             "refuse_unusable_features",
         ],
         "customer_attributes": ["attribute_features"],
-        "definitions": ["DEFINITIONS", "feature_definitions", "redefined_features"],
         "families": ["Family", "catalog_features", "feature_families"],
         "lifecycle": ["ACTIVE_UP_TO", "SLIPPING_UP_TO"],
         "subscriptions": ["subscription_measures"],

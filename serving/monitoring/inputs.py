@@ -151,6 +151,14 @@ def read_monitored_log(log: Log, scores: Scores, scored: Sequence[date]) -> Iter
 def common_length(references: ReferenceCutoffs, cutoff: date, first: date) -> int:
     """The days of history at the cutoffs that are compared: as many as the oldest of the newest references has.
 
+    Args:
+        references: The reference cutoffs.
+        cutoff: The monitored cutoff.
+        first: The day of the first event.
+
+    Returns:
+        Days.
+
     >>> references = ReferenceCutoffs((date(2024, 3, 1), date(2024, 4, 1)), (), None, True)
     >>> common_length(references, date(2024, 7, 1), date(2024, 1, 1))
     60

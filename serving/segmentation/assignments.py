@@ -18,6 +18,7 @@ from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation import clusters, lifecycle_stages, rfm
 from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import CohortHistory
+from serving.segmentation.lifecycle_stages import CONTRACT_RULES, STAGE_RULES
 from serving.segmentation.transitions import GroupHistory
 
 SCORED_COLUMNS = ("customer_id", "churn_probability", "value", "value_at_risk", "tier", "segment")
@@ -84,7 +85,7 @@ def feature_groupings(config: Config, history: CohortHistory, micro_segments: Cl
             "stage",
             LIFECYCLE_STAGES,
             _stage_codes(config, history),
-            [tr(rule) for rule in lifecycle_stages.STAGE_RULES],
+            [tr(rule) for rule in (STAGE_RULES if history.names.frequency else CONTRACT_RULES)],
         )
     )
     if micro_segments is not None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from features.catalog.definitions import feature_definitions
 from features.config.load import Config
+from features.definitions import feature_definitions
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import SURE

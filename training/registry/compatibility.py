@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Protocol
 
-from features.catalog.definitions import redefined_features
+from features.definitions import redefined_features
 from features.errors import UsageError
 from features.task import Window, other_zone
 

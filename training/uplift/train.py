@@ -16,8 +16,8 @@ from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
-from features.catalog.definitions import feature_definitions
 from features.config.load import Config
+from features.definitions import feature_definitions
 from features.heavy_amounts import ordinary_limit
 from features.intake.log import Business, opened
 from training.registry import aliases, mlflow_tracking

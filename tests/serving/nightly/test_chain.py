@@ -22,8 +22,8 @@ import pytest
 from click.testing import CliRunner
 
 from features.audit.delivery import DeliveryRecord
-from features.catalog.definitions import DEFINITIONS, feature_definitions
 from features.config.load import Config, load_config, parse_config
+from features.definitions import DEFINITIONS, feature_definitions
 from features.errors import DataError, RefusedError, UsageError
 from features.file_locks import exclusive_lock
 from features.intake.log import Log

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from features.catalog.definitions import DEFINITIONS, feature_definitions
+from features.definitions import DEFINITIONS, feature_definitions
 from features.errors import UsageError
 from training.registry.compatibility import is_outdated, learned_until, refuse_outdated
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from features.catalog.definitions import DEFINITIONS, redefined_features
 from features.catalog.families import catalog_features
+from features.definitions import DEFINITIONS, redefined_features
 from features.intake.tables import Tables
 from features.task import Task
 
