@@ -317,7 +317,7 @@ def run_plan(kind: Kind, number: int, seed: int, folder: Path, learn: bool = Tru
     month = MARGIN * float(money_by_customer(orders, world).sum()) / PLANNED / len(seen.who)
     cost = round(kind.cost * month * float(rng.uniform(0.5, 1.5)), 4)
     costs = {name: cost * (1 + place / 2) for place, name in enumerate(bundle.actions)}
-    budget = kind.share * len(seen.who) * cost * 1.5
+    budget = round(kind.share * len(seen.who) * 1.5) * cost
     plan = make_plan(config_of(folder, costs, f"plan-{number:02d}"), cutoff, budget=budget)
     return _outcome(plan, world, decisions, seen, bundle, cutoff)
 
