@@ -30,6 +30,8 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from features.catalog.btyd_model import BGNBD, GammaGamma  # noqa: E402
+from features.catalog.btyd_shares import TypicalInputs, prediction_shares  # noqa: E402
 from features.feature import Feature  # noqa: E402
 from serving.explanation import contributions  # noqa: E402
 from serving.explanation.treeshap import thread_count, tree_explainer  # noqa: E402
@@ -73,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         largest = max(largest, compare_contenders(booster, columns, options))
     measure_few_rows(columns, boosters[0])
     measure_scoring(columns, boosters[0], spent, options)
+    measure_shares(options.rows)
     return int(largest > TOLERANCE)
 
 
@@ -186,6 +189,26 @@ def recorded_calls(owner: Any, name: str) -> Iterator[list[float]]:
         setattr(owner, name, function)
 
 
+def handed_on(rows: int) -> dict[str, np.ndarray]:
+    """Shares by which five features, as many as BG/NBD and Gamma-Gamma give, are handed on to three others each."""
+    rng = np.random.default_rng(8)
+    shares = rng.dirichlet(np.ones(3), (5, rows))
+    return {f"x{feature}:x{5 + source}": shares[feature, :, source] for feature in range(5) for source in range(3)}
+
+
+def measure_shares(rows: int) -> None:
+    """Prints the cost of computing shares, as a part of the build, beside that of BG/NBD's predictions."""
+    rng = np.random.default_rng(9)
+    first = rng.integers(1, 700, rows)
+    bought = np.minimum(1 + rng.poisson(rng.gamma(0.7, 6, rows)), first)
+    last = np.where(bought == 1, first, rng.integers(1, first - bought + 2))
+    model, amounts = BGNBD(0.7, 0.8, 0.5, 5.0, False, 30), GammaGamma(6.25, 3.74, 15.44, False)
+    history = np.stack([last, first, bought]).astype(float)
+    spend = bought * rng.lognormal(3, 1, rows)
+    seconds = _seconds(lambda: prediction_shares(history, spend, model, amounts, TypicalInputs(60, 200, 3), 30))
+    print(f"prediction_shares() of five predictions: {rows / seconds:,.0f} rows/s")
+
+
 def measure_scoring(
     columns: dict[str, np.ndarray], booster: lgb.Booster, spent: np.ndarray, options: argparse.Namespace
 ) -> None:
@@ -202,16 +225,19 @@ def measure_scoring(
         spend=Margin(trees=(spend,), weights=(1.0,)),
         spread=spread,
     )
-    table, shares = pa.table(columns), []
+    table, parts = pa.table({**columns, **handed_on(options.rows)}), []
     contributions.compute_contributions(bundle, table.slice(0, 1000))
     for _ in range(options.runs):
-        with recorded_calls(contributions, "_margins") as margins, recorded_calls(ModelBundle, "predict") as predicting:
+        with (
+            recorded_calls(contributions, "_margin_shap_values") as margins,
+            recorded_calls(ModelBundle, "predict") as predicting,
+        ):
             total = _seconds(lambda: contributions.compute_contributions(bundle, table))
-        shares.append((total, sum(margins) / total, sum(predicting) / total))
-    total, shap, predict = (statistics.median(own) for own in zip(*shares, strict=True))
+        parts.append((total, sum(margins) / total, sum(predicting) / total))
+    total, shap, predict = (statistics.median(own) for own in zip(*parts, strict=True))
     print(
         f"\ncontributions() of a churn and a value number: {options.rows / total:,.0f} rows/s; {shap:.0%} SHAP of two "
-        f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money"
+        f"margins, {predict:.0%} predict, {1 - shap - predict:.0%} sharing out to probability and money, and handing on"
     )
     few = table.slice(0, min(options.rows, 100_000))
     part = contributions.compute_contributions(bundle, few)["value"]

@@ -143,7 +143,7 @@ def choose_arms(
     """
     visits = ExperimentData(
         learning.design, learning.columns, learning.arm, learning.propensity, learning.units,
-        {"visit": learning.outcomes["visit"]}, learning.actions, learning.offered,
+        {"visit": learning.outcomes["visit"]}, learning.actions, learning.shares,
     )  # fmt: skip
     estimated = estimate_effects(visits, seed=seed, resamples=2)
     predicted = estimated.bundle.outcomes["visit"].predict(design)

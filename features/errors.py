@@ -38,6 +38,10 @@ class EmptyError(DataError):
     """A file or table has no rows (exit code 3)."""
 
 
+class RegularsWarning(UserWarning):
+    """Something that stops nothing but should be known: the command line prints it as a note."""
+
+
 def sample(values: Sequence[object], limit: int = 5) -> str:
     """Return the first few values as text for a message.
 

@@ -21,7 +21,7 @@ class Feature:
     Attributes:
         name: The column, such as 'orders_count_90d'.
         compute: From the table of merged measures to the feature's value.
-        family: Features of one family say nearly the same; a customer gets at most one reason from each family.
+        family: Features of one family say nearly the same; a reason is the net contribution of a family.
         phrase: What the feature is, for a marketer: 'orders in the last 90 days'.
         reading: Template for a customer's value as text; `{value:…}` is this feature, other names are other features.
         unread: The text for a customer whose value is null; empty: the value is never null.

@@ -6,14 +6,30 @@ Imports nothing of ours, because registered models contain a copy of this file t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 Fields = tuple[tuple[str, str, str], ...]  # literal text, and the name and format of the slot after it
 OPTIONAL = re.compile(r"\[\[(.*?)\]\]")
+FORMATS: dict[str, Callable[[float], str]] = {
+    "money": "{:,.2f}".format, "share": "{:.0%}".format, "number": "{:,.1f}".format, "plain": "{:,.10g}".format,
+    "count": "{:,.0f}".format,
+}  # fmt: skip
+
+
+class Choices(NamedTuple):
+    """The words that `format_number` chooses from, and the number to compare with."""
+
+    above: str
+    below: str
+    equal: str | None
+    unit: str
+    compared: bool
+    pivot: float
+    pivot_text: str
 
 
 def fill_template(template: str, value: Any, row: Row) -> str:
@@ -33,30 +49,28 @@ def fill_template(template: str, value: Any, row: Row) -> str:
     >>> [fill_template("{value:#order}[[, usually {usual:number}]]", 1.0, {"usual": usual}) for usual in (2.5, None)]
     ['1 order, usually 2.5', '1 order']
     """
-    parts = []
+    filled = ""
     for optional, fields in _sections(template):
         text = _fill_fields(fields, value, row)
-        if text is None and not optional:
+        if text is not None:
+            filled += text
+        elif not optional:
             return ""
-        parts.append(text or "")
-    return "".join(parts)
+    return filled
 
 
 def _fill_fields(fields: Fields, value: Any, row: Row) -> str | None:
     """Fill the fields of a section; None if a value that it names is null."""
-    parts = []
+    text = ""
     for literal, name, spec in fields:
-        parts.append(literal)
+        text += literal
         if name:
             slot_value = value if name == "value" else row[name]
             if slot_value is None or slot_value != slot_value:
                 return None
-            parts.append(
-                format_level(slot_value, spec)
-                if isinstance(slot_value, str)
-                else format_number(float(slot_value), spec)
-            )
-    return "".join(parts)
+            named = isinstance(slot_value, str)
+            text += format_level(slot_value, spec) if named else format_number(float(slot_value), spec)
+    return text
 
 
 def format_level(name: str, spec: str = "") -> str:
@@ -106,33 +120,38 @@ def format_number(number: float, unit: str) -> str:
     >>> format_number(0.3, "more than *|less than *|share?0.5"), format_number(1.04, "more|less|as many|?1")
     ('less than 30%', 'as many')
     """
+    if unit in FORMATS:
+        return FORMATS[unit](number)
     if "|" in unit:
-        return _choose_word(number, *unit.split("|"))
-    if unit == "money":
-        return f"{number:,.2f}"
-    if unit == "share":
-        return f"{number:.0%}"
-    if unit == "number":
-        return f"{number:,.1f}"
-    if unit == "plain":
-        return f"{number:,.10g}"
-    if unit == "count":
-        return f"{number:,.0f}"
+        return _choose_word(number, _choices(unit))
+    one, many = _nouns(unit)
+    return f"{number:,.0f} {one if round(number) == 1 else many}"
+
+
+def _choose_word(number: float, choices: Choices) -> str:
+    """Choose one of two or three words by comparing a number."""
+    shown = number if choices.compared else abs(number)
+    amount = format_number(shown, choices.unit) if choices.unit else ""
+    if choices.equal is not None and (amount or format_number(shown, "number")) == choices.pivot_text:
+        return choices.equal.replace("*", amount)
+    word = choices.below if number < choices.pivot else choices.above
+    return word.replace("*", amount) if "*" in word or not choices.unit else f"{amount} {word}"
+
+
+@lru_cache(maxsize=1024)
+def _choices(unit: str) -> Choices:
+    """Split 'above|below|equal|unit?pivot', of which 'equal|' and '?pivot' may be missing."""
+    above, below, *equal, size = unit.split("|")
+    own_unit, compared, pivot = size.partition("?")
+    pivot_text = format_number(float(pivot or 0), own_unit or "number")
+    return Choices(above, below, equal[0] if equal else None, own_unit, bool(compared), float(pivot or 0), pivot_text)
+
+
+@lru_cache(maxsize=1024)
+def _nouns(unit: str) -> tuple[str, str]:
+    """The singular and the plural of a unit such as 'days' or '#order'."""
     noun = unit.removeprefix("#") if unit.startswith("#") else unit.removesuffix("s")
-    return f"{number:,.0f} {noun if round(number) == 1 else plural(noun)}"
-
-
-def _choose_word(number: float, above: str, below: str, *rest: str) -> str:
-    """Choose one of two or three words by comparing a number; the last argument is its unit, '?' and the pivot."""
-    *equal, size = rest
-    unit, compared, pivot_text = size.partition("?")
-    pivot = float(pivot_text or 0)
-    shown = number if compared else abs(number)
-    amount = format_number(shown, unit) if unit else ""
-    if equal and format_number(shown, unit or "number") == format_number(pivot, unit or "number"):
-        return equal[0].replace("*", amount)
-    word = below if number < pivot else above
-    return word.replace("*", amount) if "*" in word or not unit else f"{amount} {word}"
+    return noun, plural(noun)
 
 
 def plural(noun: str) -> str:

@@ -7,7 +7,8 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import click
 
-from features.errors import printable
+from features.errors import RegularsWarning, printable
 from serving.early_checks import refuse_early
 from serving.interruption import close_progress_bars, interruption_message, is_interruption, stop_on_signals
 from serving.terminal import printable_output
@@ -81,7 +82,7 @@ class CommandGroup(click.Group):
         run = partial(run_group, *arguments, standalone_mode=False, **options)
         if not standalone_mode:
             return run()
-        with stop_on_signals(), printable_output():
+        with stop_on_signals(), printable_output(), warnings_as_notes():
             sys.exit(self._exit_code(run))
 
     def _exit_code(self, run: Callable[[], Any]) -> int:
@@ -165,6 +166,24 @@ def program_name() -> str:
     """How to call this program: by its name if that is installed, otherwise by the path it was started with."""
     started = Path(sys.argv[0])
     return "regulars" if which("regulars") or started.stem != "regulars" else shlex.quote(str(started))
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print warnings of ours as notes, without the line of code that gave them."""
+    show = warnings.showwarning
+
+    def show_note(message: Any, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, RegularsWarning):
+            click.echo(f"NOTE: {printable(str(message))}", err=True)
+        else:
+            show(message, category, *place, **options)
+
+    warnings.showwarning = show_note
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
 
 
 def prepare_process() -> None:

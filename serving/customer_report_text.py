@@ -20,6 +20,7 @@ from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
 
 MOST_REASONS = 8
+STARTING_POINT = "starting point: a typical customer"
 TITLES = {"churn": "why this risk", "value": "why this value"}
 
 
@@ -97,9 +98,7 @@ def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
 def _reason_lines(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
     """Return lines from the base over the strongest reasons and all other features to the prediction."""
     total, rest = float(part.total[0]), float(part.total[0]) - part.base
-    lines = [
-        f"{TITLES[name]}: from {_amount(part.base, part.unit)} as the starting point to {_amount(total, part.unit)}"
-    ]
+    lines = [f"{TITLES[name]}: from {_amount(part.base, part.unit)} ({STARTING_POINT}) to {_amount(total, part.unit)}"]
     for reason in top:
         rest -= reason["contribution"]
         lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")

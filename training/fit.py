@@ -14,12 +14,13 @@ from tqdm import tqdm
 
 from features.config.load import Config
 from features.errors import DataError
+from features.label_delay import label_delay_note
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
 from training.data.heavy_values import heavy_value_note
 from training.data.prediction import OutOfTimePredictions, Prediction
-from training.data.time_split import MIN_PER_OUTCOME, Sample, TimeSplit, sample_at, time_splits
+from training.data.time_split import MIN_PER_OUTCOME, Fold, Sample, TimeSplit, sample_at, time_splits, training_sample
 from training.evaluation.evaluate import (
     OURS,
     Evaluation,
@@ -92,7 +93,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
     with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        evaluated = fit_ensemble(snapshots, config, split.test.train, parameters)
+        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
@@ -102,10 +103,8 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
         steps.update()
-        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.end)
-        evaluated_bundle, _ = with_longer_horizons(
-            evaluated.value, snapshots, config, split.test.train, split.test.test
-        )
+        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
+        evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
@@ -118,8 +117,26 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         predictions=predictions,
         tuned=tuned,
         split=split,
-        notes=(*contacted_note(snapshots), *heavy_value_note(snapshots), *notes, *not_evaluated),
+        notes=(
+            *delay_note(snapshots),
+            *contacted_note(snapshots),
+            *heavy_value_note(snapshots),
+            *notes,
+            *not_evaluated,
+        ),
     )
+
+
+def _with_longer_horizons_then(
+    value: ModelBundle | None, snapshots: Snapshots, config: Config, test: Fold
+) -> ModelBundle | None:
+    """The evaluated value model with the longer horizons that were known at its test cutoff."""
+    return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
+
+
+def delay_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Says which cutoffs are not used because rows of their horizon may still arrive; empty if there are none."""
+    return label_delay_note(snapshots.label_delay, snapshots.end, snapshots.task.horizon)
 
 
 def contacted_note(snapshots: Snapshots) -> tuple[str, ...]:
@@ -139,7 +156,8 @@ def _tune(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) 
     if not split.folds or not config.training.trials:
         return {}
     folds = [*split.folds, *([split.calibration] if split.calibration else [])]
-    pairs = [_encoded_pair(sample_at(snapshots, fold.train), sample_at(snapshots, [fold.test])) for fold in folds]
+    known_then = snapshots.as_known(split.test.test)  # what the evaluated model is tuned on
+    pairs = [_encoded_pair(training_sample(known_then, fold), sample_at(known_then, [fold.test])) for fold in folds]
     searches = {"churn": (ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs])}
     if has_money(snapshots):
         searches["spend"] = (SpendRegressor, [(_returning_customers(a), _returning_customers(b)) for a, b in pairs])
@@ -197,7 +215,7 @@ def _evaluate(
     settings, horizon = config.training, snapshots.task.horizon
     common: dict[str, Any] = {"seed": settings.seed, "resamples": settings.bootstrap}
     segments = evaluation_segments(truth, horizon)
-    train = sample_at(snapshots, split.test.train)
+    train = training_sample(snapshots, split.test)
     baselines = {name: baseline(train, truth, horizon) for name, baseline in baselines_for(snapshots.task).items()}
     ours = Prediction(predictions["churn_probability"], predictions.get("value"))
     parts = [evaluate_predictions({OURS: ours, **baselines}, truth, split.test.test, segments=segments, **common)]
@@ -214,8 +232,9 @@ def _evaluate(
 def _check_outcomes(snapshots: Snapshots, split: TimeSplit) -> None:
     """Raises DataError unless every training and test sample has some churned and some retained customers."""
     folds = [fold for fold in (split.test, split.calibration, *split.folds) if fold]
-    for cutoffs in [(fold.test,) for fold in folds] + [fold.train for fold in folds]:
-        churned = sample_at(snapshots, cutoffs).churned
+    tested = [((fold.test,), snapshots) for fold in folds]
+    for cutoffs, known in [*tested, *((fold.train, snapshots.as_known(fold.test)) for fold in folds)]:
+        churned = sample_at(known, cutoffs).churned
         left, stayed = int(churned.sum()), int((churned == 0).sum())
         if min(left, stayed) >= MIN_PER_OUTCOME:
             continue

@@ -32,6 +32,7 @@ from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.intake.times import zone_notes
 from features.json_files import document_text
+from features.label_delay import label_delay_note
 from features.money import TICKS
 from features.task import Task, Window
 
@@ -222,7 +223,7 @@ def require_no_breach(tables: Tables, task: Task, engine: Engine) -> None:
 
 def mature_cutoffs(tables: Tables, task: Task) -> list[date]:
     """Every mature cutoff that models can learn from, ascending."""
-    return task.mature_cutoffs(tables.first, tables.end)
+    return task.mature_cutoffs(tables.first, tables.labels_end)
 
 
 def with_too_long_windows(tables: Tables, task: Task) -> Tables:
@@ -248,11 +249,12 @@ def find_breaches(tables: Tables, task: Task, engine: Engine, days: pa.Table) ->
         One sentence a breach.
     """
     breaches = [*([tables.earlier_ids] if tables.earlier_ids else []), *_stray_dates(days, task)]
-    span = (tables.end - tables.first).days
+    span, waits = (tables.labels_end - tables.first).days, tables.label_delay.wait
     if span <= task.horizon.days:
+        late = f", without {waits} days whose rows may still arrive ([task] label_delay)," if waits else ""
         breaches.append(
-            f"the log spans {span} days ({tables.first} to {tables.end}) but [task] horizon is {task.horizon}: "
-            f"no label can mature; provide a longer log or set a horizon below {span}d"
+            f"the log spans {span} days ({tables.first} to {tables.labels_end}){late} but [task] horizon is "
+            f"{task.horizon}: no label can mature; provide a longer log or set a horizon below {span}d"
         )
     if tables.contract.has_amount and not engine.count_rows(tables.events.filter(tables.events.amount > 0)):
         breaches.append("no row has a positive amount, so there is no purchase to predict; check [events] amount")
@@ -301,7 +303,7 @@ def _notes(tables: Tables, task: Task, duplicates: int) -> list[str]:
         notes.append("the log has no amounts: churn can be predicted, value cannot")
     count = len(mature_cutoffs(tables, task))
     notes.append(f"{count} dates, {task.every} apart, have an outcome that is known and can be learned from")
-    return notes
+    return [*notes, *label_delay_note(tables.label_delay, tables.end, task.horizon)]
 
 
 def _buyers(tables: Tables, engine: Engine) -> dict[str, Any]:

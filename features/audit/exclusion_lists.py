@@ -7,7 +7,7 @@ is surely the wrong one: nobody would be excluded.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from features.config.load import Config
 from features.config.plan import Exclusion
 from features.engines.base import Engine
 from features.errors import UsageError
-from features.intake.customer_ids import stored_ids
+from features.intake.customer_ids import HASHED_ID, stored_ids
 from features.intake.identifiers import as_identifier, identifier_text
 from features.intake.tables import Tables
 from features.sources.listed_values import read_listed_values
@@ -87,13 +87,13 @@ def read_id_list(path: Path, where: str) -> list[str]:
 
 
 def match_ids(
-    ids: Iterable[str], names: Iterable[str], customers: ibis.Table, log_ids: ibis.Value, engine: Engine
+    ids: Iterable[str], names: Iterable[Sequence[str]], customers: ibis.Table, log_ids: ibis.Value, engine: Engine
 ) -> ListMatch:
     """Counts how many ids of a list are customers, and compares how ids are written.
 
     Args:
         ids: The ids as the list has them, by the rule for ids.
-        names: The stored ids of the same customers.
+        names: The ids under which outputs know the same customers, the stored one first.
         customers: `customer_id`, the stored ids of the log's customers, each once.
         log_ids: The ids of the log as the user knows them, by the rule for ids.
         engine: Where the customers are.
@@ -101,8 +101,9 @@ def match_ids(
     Returns:
         The counts and the forms of both.
     """
-    forms, distinct = sorted({id_form(text) for text in ids}), sorted(set(names))
-    listed = engine.store_arrow("listed_ids", pa.table({"customer_id": pa.array(distinct, pa.string())}))
+    forms, distinct = sorted({id_form(text) for text in ids}), {tuple(each) for each in names}
+    all_names = sorted({name for each in distinct for name in each})
+    listed = engine.store_arrow("listed_ids", pa.table({"customer_id": pa.array(all_names, pa.string())}))
     known = engine.count_rows(customers.semi_join(listed, "customer_id"))
     log_forms = _form(log_ids).name("form").as_table().filter(lambda rows: rows.form.notnull())
     counts = log_forms.group_by("form").aggregate(rows=log_forms.count())
@@ -137,12 +138,12 @@ class ExcludedCustomers:
     Attributes:
         where: The rule, for messages.
         ids: Their ids by the rule for ids.
-        names: The stored ids of the same customers.
+        names: The ids under which outputs know the same customers: one or two for each, as `known_names` gives them.
     """
 
     where: str
     ids: tuple[str, ...]
-    names: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...]
 
 
 def read_excluded(config: Config, rule: Exclusion) -> ExcludedCustomers:
@@ -153,7 +154,9 @@ def read_excluded(config: Config, rule: Exclusion) -> ExcludedCustomers:
     """
     where = f"[[plan.exclude]] {f'ids: {rule.ids}' if rule.ids else f'customers ({rule.why})'}"
     ids = tuple(read_id_list(config.path(rule.ids), where) if rule.ids else rule.customers)
-    return ExcludedCustomers(where, ids, tuple(stored_ids(config, ids)))
+    stored = stored_ids(config, ids)
+    hashes = [(text,) if config.privacy.hash_ids and HASHED_ID.fullmatch(text) else () for text in ids]
+    return ExcludedCustomers(where, ids, tuple((name, *more) for name, more in zip(stored, hashes, strict=True)))
 
 
 def match_list(excluded: ExcludedCustomers, tables: Tables, config: Config, engine: Engine) -> ListMatch:
@@ -170,7 +173,8 @@ def match_list(excluded: ExcludedCustomers, tables: Tables, config: Config, engi
     """
     customers = tables.recorded.events.select("customer_id").distinct()
     log_ids = as_identifier(tables.source[config.events.customer])
-    return match_ids(excluded.ids, map(tables.persons.name, excluded.names), customers, log_ids, engine)
+    names = [[tables.persons.name(name) for name in names] for names in excluded.names]
+    return match_ids(excluded.ids, names, customers, log_ids, engine)
 
 
 def exclusion_findings(tables: Tables, config: Config, engine: Engine) -> tuple[list[str], list[str]]:

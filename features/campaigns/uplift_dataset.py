@@ -2,7 +2,8 @@
 
 A round begins with the day of its first contact, which is the cutoff of its features, and has all contacts that come
 less than `[uplift] round` later. A customer's first contact in a round counts, with the outcome in
-[its day, its day + horizon). Whatever happens after it, other contacts included, is part of the effect.
+[its day, its day + horizon). Whatever happens after it, other contacts included, is part of the effect. Contacts that
+were not randomised are sequential trials instead (`sequential_trials`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from features.campaigns.measured_plans import DEFAULT_CONTROL, plans_as_contacts, read_measured_plans
 from features.campaigns.required_contacts import require_uplift_contacts
+from features.campaigns.sequential_trials import refuse_triggered_contacts, sequential_trials
 from features.config.load import Config
 from features.config.table_sections import Contacts
 from features.engines.base import Engine
@@ -33,6 +35,7 @@ from features.task import Task, Window
 
 IMPOSSIBLE = "impossible propensity"  # the reason for which intake sets such rows aside
 KEYS = ["customer_id", "cutoff"]
+NOBODY = pd.DataFrame(columns=KEYS)
 
 
 @dataclass(frozen=True)
@@ -85,19 +88,20 @@ def _build_dataset(log: Log, section: Contacts) -> UpliftDataset:
     with build.checked_log(log) as (engine, tables, own):
         refuse_impossible_propensity(tables, config)
         plans = randomising_plans(config)
-        contacts, left_out = _plan_contacts(config) if plans else _first_contacts(tables, section, config, engine)
+        contacts, left_out, excluded = _contacts_of_rounds(tables, section, config, engine, bool(plans))
         contacts = _mature_contacts(contacts, _arm_names(contacts, section, config), tables, task, left_out)
         rounds = sorted({moment.date() for moment in contacts.cutoff})
         snapshots = build.snapshots_from_tables(
             tables, task, rounds, engine, own=own, with_labels=False, cache=open_cache(config)
         )
-        units = _units_with_features(contacts, snapshots, section.control or DEFAULT_CONTROL, config, left_out)
+        control = section.control or DEFAULT_CONTROL
+        units = _units_with_features(contacts, excluded, snapshots, control, config, left_out)
         outcomes = _outcomes(units, tables, task, engine)
     rows = _dataset_rows(units, outcomes, snapshots)
     return UpliftDataset(
         rows=rows,
         names=tuple(snapshots.names),
-        control=section.control or DEFAULT_CONTROL,
+        control=control,
         rounds=tuple(rounds),
         left_out=left_out,
         task=task,
@@ -155,13 +159,26 @@ def _plan_contacts(config: Config) -> tuple[pd.DataFrame, dict[str, int]]:
     return contacts[~several], {"in several plans of one cutoff": int(several.sum())}
 
 
-def _first_contacts(
+def _contacts_of_rounds(
+    tables: Tables, section: Contacts, config: Config, engine: Engine, planned: bool
+) -> tuple[pd.DataFrame, dict[str, int], pd.DataFrame]:
+    """The contacts that count, counts of those left out, and who is in no group of a round (customer_id, cutoff)."""
+    if planned:
+        return *_plan_contacts(config), NOBODY
+    contacts, left_out = _usable_contacts(tables, section, config, engine)
+    if not config.uplift.observational:
+        return *_first_contacts(contacts, config, left_out), NOBODY
+    control, latest = section.control or DEFAULT_CONTROL, tables.labels_end - config.task.horizon.delta
+    owned = _of_owners(contacts.assign(cutoff=pd.to_datetime(contacts.day)))
+    trials = sequential_trials(owned, control, config.uplift.round, latest)
+    refuse_triggered_contacts(trials.contacts, tables, engine)
+    return trials.contacts, left_out | trials.left_out, trials.excluded
+
+
+def _usable_contacts(
     tables: Tables, section: Contacts, config: Config, engine: Engine
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Each customer's first contact of a round, and counts of contacts left out.
-
-    The columns are customer_id, cutoff, day, action, propensity and round.
-    """
+    """The contacts of customers who had an event before them, and counts of the others."""
     e, c = tables.events, tables.sides["contacts"].rows
     first = e.group_by("customer_id").aggregate(first=e.day.min())
     names = ("customer_id", "day", "time", "action", "propensity", "first", *owned_columns(c))
@@ -173,6 +190,16 @@ def _first_contacts(
         raise DataError(
             "no contact is of a customer who had an event before it: check the columns [contacts] customer and time"
         )
+    return contacts, left_out
+
+
+def _first_contacts(
+    contacts: pd.DataFrame, config: Config, left_out: dict[str, int]
+) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Each customer's first contact of a round, and counts of contacts left out.
+
+    The columns are customer_id, cutoff, day, action, propensity and round.
+    """
     starts = round_starts(contacts.day.tolist(), config.uplift.round)
     contacts = _of_owners(contacts.assign(cutoff=pd.to_datetime(contacts.day.map(starts))))
     contacts = contacts.sort_values([*KEYS, "time", "action", "propensity"], kind="stable")
@@ -242,7 +269,7 @@ def _mature_contacts(
     contacts: pd.DataFrame, arms: Sequence[str], tables: Tables, task: Task, left_out: dict[str, int]
 ) -> pd.DataFrame:
     """The contacts whose horizon has passed; raises DataError if an arm has none."""
-    latest = tables.end - task.horizon.delta
+    latest = tables.labels_end - task.horizon.delta
     known = contacts.day.map(lambda day: day <= latest).astype(bool)
     left_out["immature"] = int((~known).sum())
     for arm in arms:
@@ -257,7 +284,12 @@ def _mature_contacts(
 
 
 def _units_with_features(
-    contacts: pd.DataFrame, snapshots: Snapshots, control: str, config: Config, left_out: dict[str, int]
+    contacts: pd.DataFrame,
+    excluded: pd.DataFrame,
+    snapshots: Snapshots,
+    control: str,
+    config: Config,
+    left_out: dict[str, int],
 ) -> pd.DataFrame:
     """The contacts of the cohorts with the `place` of their features; with an observational estimate all customers."""
     cohort = pd.DataFrame({name: snapshots.rows[name].to_pandas() for name in KEYS})
@@ -265,6 +297,9 @@ def _units_with_features(
     cohort["place"] = np.arange(len(cohort))
     units = cohort.merge(contacts, on=KEYS, how="left" if config.uplift.observational else "inner", sort=False)
     left_out["not active at the time"] = len(contacts) - int(units.action.notna().sum())
+    if len(excluded):
+        units = units.merge(excluded.assign(excluded=True), on=KEYS, how="left", sort=False)
+        units = units[units.excluded.isna() | units.action.notna()].drop(columns="excluded")
     if units.empty:
         raise DataError(
             "no contact is of a customer who was active at the time ([task] active_within): no effect can be learned; "

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
+from features.catalog.btyd_shares import TypicalInputs, prediction_shares, share_columns, typical_inputs
 from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
@@ -96,19 +97,25 @@ def _spend_features(ahead: str, days: int) -> Iterator[Feature]:
 
 
 def btyd_measures(past: Past) -> ibis.Table:
-    """The predictions for every customer with a purchase before a cutoff.
+    """The predictions for every customer with a purchase before a cutoff, and what they are made of.
 
     Returns:
-        The keys, ORDER_COLUMNS and, if the log has amounts, AMOUNT_COLUMNS.
+        The keys, ORDER_COLUMNS and, if the log has amounts, AMOUNT_COLUMNS; then the columns of `btyd_shares`.
     """
     summaries = past.engine.store("expected_from", purchase_summaries(past.days))
     everyone = purchase_summaries(past.everyone.days) if past.compared else summaries
-    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if past.tables.contract.has_amount else ())
-    schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in names)])
-    predict = partial(
-        predict_purchases, models=fit_by_cutoff(past, everyone), horizon=past.task.horizon.days, names=names
-    )
+    has_amount = past.tables.contract.has_amount
+    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if has_amount else ())
+    columns = (*names, *btyd_shares(past.task.horizon, has_amount))
+    schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in columns)])
+    models, typical = fit_by_cutoff(past, everyone), typical_inputs(past, everyone)
+    predict = partial(predict_with_shares, models=models, typical=typical, horizon=past.task.horizon.days, names=names)
     return past.engine.map_batches(summaries, predict, schema, "expected_rows")
+
+
+def btyd_shares(horizon: Window, has_amount: bool) -> tuple[str, ...]:
+    """The columns that say which features each prediction is made of; see `features.catalog.btyd_shares`."""
+    return share_columns(tuple(feature.name for feature in btyd_features(horizon, has_amount)))
 
 
 def purchase_summaries(days: ibis.Table) -> ibis.Table:
@@ -194,6 +201,38 @@ def predict_purchases(
         ):
             values[name][positions] = prediction
     return pa.table({key: rows[key] for key in KEYS} | values)
+
+
+def predict_with_shares(
+    rows: pa.Table,
+    models: Mapping[date, CutoffModels],
+    typical: Mapping[date, TypicalInputs],
+    horizon: int,
+    names: Sequence[str],
+) -> pa.Table:
+    """Predicts as `predict_purchases`, and adds the shares of each prediction's inputs.
+
+    Args:
+        rows: A batch of purchase summaries.
+        models: The models of every cutoff in the batch.
+        typical: The start of the path from which shares are computed, at every cutoff in the batch.
+        horizon: Days after the cutoff.
+        names: As in `predict_purchases`.
+
+    Returns:
+        The table of `predict_purchases`, followed by the columns of `btyd_shares.share_columns`.
+    """
+    predicted = predict_purchases(rows, models, horizon, names)
+    shares: dict[str, np.ndarray] = {}
+    for cutoff in rows["cutoff"].unique().to_pylist():
+        positions = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
+        bought, spend, first, last = _as_floats(rows.take(positions))
+        fitted = models[cutoff]
+        history = np.stack([last, first, bought])
+        computed = prediction_shares(history, spend, fitted.rhythm, fitted.spend, typical[cutoff], horizon)
+        for name, share in computed.items():
+            shares.setdefault(name, np.empty(rows.num_rows))[positions] = share
+    return pa.table({name: predicted[name] for name in predicted.column_names} | shares)
 
 
 def _predict_at_cutoff(rows: pa.Table, models: CutoffModels, horizon: int) -> Iterator[np.ndarray]:

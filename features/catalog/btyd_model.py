@@ -9,9 +9,8 @@ purchase with an own probability ~ Beta(a, b): Fader, Hardie and Lee, "Counting 
 Science 24, 2005), below FHL. Gamma-Gamma: a customer's order amounts are Gamma(p, nu) with an own nu ~ Gamma(q, v):
 Fader and Hardie, "The Gamma-Gamma Model of Monetary Value" (2013), below FH.
 
-All inputs and outputs are plain numbers. If a log has too little information, the maximum of the likelihood lies at
-infinite or zero parameters, or determines one of them less well than a weak normal prior on its logarithm would. The
-model is then fitted again with that prior, and `penalised` is true.
+If a log says too little, the maximum of the likelihood lies at infinite or zero parameters, or determines one of them
+less well than a weak normal prior on its logarithm would; the fit is repeated with that prior (`penalised`).
 """
 
 from __future__ import annotations
@@ -127,7 +126,7 @@ class BGNBD:
         x, t_x, t = _clean_history(frequency, recency, age, self.time_unit_days)
         ahead = np.maximum(np.asarray(horizon, float), 0) / self.time_unit_days
         alive = expit(-_dropout_log_odds(x, t_x, t, self.r, self.alpha, self.a, self.b))
-        return alive * _expected_orders_if_alive(self.r + x, self.a, self.b + x, ahead / (self.alpha + t))
+        return alive * expected_orders_if_alive(self.r + x, self.a, self.b + x, ahead / (self.alpha + t))
 
 
 @dataclass(frozen=True)
@@ -189,9 +188,8 @@ def fit_bgnbd(frequency: ArrayLike, recency: ArrayLike, age: ArrayLike, weights:
     True
     """
     rows = _distinct_rows(weights, *_clean_history(frequency, recency, age, 1.0))
-    unit = (
-        _sum_of_products(rows[-1], rows[2]) / max(_sum_of_products(rows[-1], rows[0]), 1.0) or 1.0
-    )  # days a repeat purchase
+    repeats = max(_sum_of_products(rows[-1], rows[0]), 1.0)
+    unit = _sum_of_products(rows[-1], rows[2]) / repeats or 1.0  # days a repeat purchase
     rows[1:3] /= unit
     starts = np.log([(1.0, 1.0, 1.0, 3.0), (0.25, 0.2, 0.8, 2.5), (3.0, 3.0, 0.1, 3.0), (0.5, 0.5, 5.0, 20.0)])
     parameters, penalised = _fit(_bgnbd_loss, rows, starts, np.full(4, 1 / PARAMETER_LIMIT))
@@ -226,9 +224,8 @@ def fit_gamma_gamma(count: ArrayLike, mean_spend: ArrayLike, weights: ArrayLike 
     middle = _sum_of_products(rows[-1], rows[1]) / float(rows[-1].sum()) if rows.size else 0.0
     rows[1] -= middle
     starts = np.log([(2.0, 2.0, 1.0), (6.0, 3.0, 0.5), (1.0, 0.5, 1.0)])
-    parameters, penalised = _fit(
-        _gamma_gamma_loss, rows, starts, np.array([1 / PARAMETER_LIMIT, MIN_Q_MINUS_1, 1 / PARAMETER_LIMIT])
-    )
+    low = np.array([1 / PARAMETER_LIMIT, MIN_Q_MINUS_1, 1 / PARAMETER_LIMIT])
+    parameters, penalised = _fit(_gamma_gamma_loss, rows, starts, low)
     p, above, v = (float(value) for value in parameters)
     return GammaGamma(p, 1 + above, v * float(np.exp(middle)), penalised)
 
@@ -248,12 +245,20 @@ def _dropout_log_odds(x: Floats, t_x: Floats, t: Floats, r: float, alpha: float,
     return np.where(x == 0, -np.inf, odds)
 
 
-def _expected_orders_if_alive(rate: Floats, a: float, b: Floats, ahead: Floats) -> Floats:
-    """Expected purchases of customers who are alive: E[(1 - (1 + p ahead)^-rate) / p] for p ~ Beta(a, b).
+def expected_orders_if_alive(rate: Floats, a: float, b: Floats, ahead: Floats) -> Floats:
+    """Expected purchases of customers who are alive, FHL (10): E[(1 - (1 + p ahead)^-rate) / p] for p ~ Beta(a, b).
 
-    This is FHL (10) with `rate` = r + x, `b` = b + x, `ahead` = t / (alpha + T). Euler's transformation takes the large
-    powers out of its hypergeometric function, so that x leaves the first two arguments. The mean lies between the
-    function's value at the mean p (it is convex) and at p = 0; clipping to these limits corrects rounding and overflow.
+    Euler's transformation takes the large powers out of the hypergeometric function. The mean lies between the function
+    at the mean p (it is convex) and at p = 0; clipping to these limits corrects rounding and overflow.
+
+    Args:
+        rate: r + x, (n,).
+        a: First parameter of the dropout probability.
+        b: Its second parameter, plus x, (n,).
+        ahead: Horizon / (alpha + T), (n,).
+
+    Returns:
+        Expected purchases, (n,).
     """
     a_near = 1 + MIN_DIVISOR if abs(a - 1) < MIN_DIVISOR else a
     c = a_near + b - 1

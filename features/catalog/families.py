@@ -59,6 +59,8 @@ class Family:
             with.
         section: The section of the config that the family comes from.
         used_by_ranks: Whether `cohort_measures` of other families read these measures.
+        shares: Measures that stand beside the features as columns `feature:other`: which share of what a feature
+            contributes to a score is handed on to another feature, of which it is made.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Family:
     cohort_measures: Callable[..., ibis.Table] | None = None
     section: str = "events"
     used_by_ranks: bool = False
+    shares: tuple[str, ...] = ()
 
 
 def catalog_features(task: Task, contract: DataContract) -> tuple[Feature, ...]:
@@ -119,7 +122,12 @@ def _event_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
         ),
         Family("earlier", _trend_features(task, contract), _earlier_sums),
         _rank_family(task, contract),
-        Family("expected", tuple(btyd.btyd_features(task.horizon, contract.has_amount)), btyd.btyd_measures),
+        Family(
+            "expected",
+            tuple(btyd.btyd_features(task.horizon, contract.has_amount)),
+            btyd.btyd_measures,
+            shares=btyd.btyd_shares(task.horizon, contract.has_amount),
+        ),
         *(
             Family(
                 f"kind_{slug}",

@@ -40,7 +40,12 @@ def _mark_large_orders(past: Past) -> ibis.Table:
 def lifetime_features(has_amount: bool) -> Iterator[Feature]:
     """Frequency, baskets and, if the log has amounts, spend, order size, the last order and refunds."""
     yield Feature(
-        "orders_count_ever", lambda m: m.orders_ever, "frequency", "orders so far", "{value:#order} so far", "orders"
+        "orders_count_ever",
+        lambda m: m.orders_ever,
+        "frequency",
+        "orders so far",
+        "{value:#order} so far, {orders_rate_ever:number} a month",
+        "orders",
     )
     yield Feature(
         "orders_rate_ever",
@@ -69,7 +74,7 @@ def _total_features() -> Iterator[Feature]:
         lambda m: money(m.amount_ever),
         "money",
         "net spend so far",
-        "spent {value:money} so far",
+        "spent {value:money} so far, {amount_rate_ever:money} a month",
         "money",
     )
     yield Feature(
@@ -88,7 +93,8 @@ def _order_size_features() -> Iterator[Feature]:
         lambda m: money(m.spend_ever) / m.orders_ever,
         "order size",
         "average order amount",
-        "an average order of {value:money}",
+        "an average order of {value:money}"
+        "[[, {order_size_rank:larger than that of * of customers|only * of customers have a smaller one|share?0.5}]]",
         "money",
     )
     yield Feature(

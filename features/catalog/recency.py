@@ -94,7 +94,13 @@ def recency_features() -> Iterator[Feature]:
         actionable=True,
     )
     yield Feature(
-        "tenure_days", lambda m: m.tenure, "tenure", "days since the first order", "customer for {value:days}", "days"
+        "tenure_days",
+        lambda m: m.tenure,
+        "tenure",
+        "days since the first order",
+        "customer for {value:days}"
+        "[[, {tenure_rank:longer than * of customers|only * of customers are newer|share?0.5}]]",
+        "days",
     )
 
 

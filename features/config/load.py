@@ -30,6 +30,7 @@ from features.config.segments import SegmentsConfig
 from features.config.table_sections import Activity, Contacts, Customers, Events, Identity, Subscriptions
 from features.errors import UsageError
 from features.outputs.layout import OutputFolder
+from features.user_paths import real_path, user_path
 
 LONGEST_VALUE = 80  # characters of a wrong value that a message repeats
 EXPECTED = {  # in place of pydantic's words
@@ -131,7 +132,7 @@ class Config(Section):
 
     def path(self, text: str) -> Path:
         """Return a path of the config as an absolute path; it is relative to the config's folder."""
-        return (self.folder / Path(text).expanduser()).resolve()
+        return real_path(user_path(text, self.folder))
 
     @property
     def only_subscriptions(self) -> bool:
@@ -227,7 +228,7 @@ def parse_config(values: dict[str, Any], path: str | Path = "regulars.toml") -> 
     path = Path(path)
     _refuse_zero_characters(values, path)
     try:
-        config = Config.model_validate({**values, "folder": path.resolve().parent})
+        config = Config.model_validate({**values, "folder": real_path(path).parent})
     except ValidationError as problem:
         lines = [_explain(dict(error)) for error in problem.errors()]
         raise UsageError("\n".join(f"{path}: {line}" for line in dict.fromkeys(lines))) from None

@@ -32,6 +32,20 @@ Duration = Annotated[
 ]
 
 
+def check_label_delay(text: str) -> str:
+    """Return a value of `label_delay`; raises ValueError for any other text.
+
+    >>> check_label_delay("1w")
+    '7d'
+    """
+    if text in ("usual", "none"):
+        return text
+    try:
+        return str(Window.parse(text))
+    except ValueError as problem:
+        raise ValueError(f"{problem}; or 'usual', or 'none'") from None
+
+
 def require_zone(name: str) -> str:
     """Return the name of a time zone as the IANA database writes it; raises ValueError for any other text."""
     zones = _zones()
@@ -72,6 +86,12 @@ class TaskConfig(Section):
         Window(365), description="a customer is somebody with a purchase within this time before a cutoff"
     )
     every: Duration = Field(Window(30), description="time between the cutoffs for training")
+    label_delay: Annotated[str, AfterValidator(check_label_delay)] = Field(
+        "usual",
+        description="how long the outcome of a cutoff waits for rows that become known late (`known_at`); 'usual': "
+        "until 99% of a horizon's rows have usually become known, by the log's own delays; a duration such as '7d'; "
+        "'none': not at all",
+    )
     value_horizons: tuple[Duration, ...] = Field(
         (), description="longer horizons for which value is predicted as well, such as ['180d', '365d']"
     )
@@ -183,7 +203,9 @@ class UpliftConfig(Section):
         "that is not listed is an error",
     )
     round: Duration = Field(
-        Window(7), description="contacts within this time after the first day of a round belong to the round"
+        Window(7),
+        description="contacts within this time after the first day of a round belong to the round; of contacts that "
+        "were not randomised, each day is a round, and whoever was contacted within this time before it is left out",
     )
     observational: bool = Field(
         False,

@@ -28,6 +28,7 @@ from features.engines.open import open_engine
 from features.errors import RegularsError, UsageError
 from features.intake.read_log import read_tables
 from features.sources.source import Source
+from features.user_paths import real_path, user_path
 
 CHINESE = "zh"
 Languages = Callable[[str], Translate]  # from 'en' or 'zh'
@@ -108,7 +109,7 @@ def write_guessed_config(
     taken = UsageError(f"{target} already exists; remove it, or choose another name with `regulars -c OTHER.toml init`")
     if os.path.lexists(target):
         raise taken
-    folder = target.resolve().parent
+    folder = real_path(target).parent
     if not folder.is_dir():
         raise UsageError(f"{target}: there is no folder {folder}; create it, or give another path with -c")
     guess = guess_config(_from_folder(source, folder), folder, table, languages)
@@ -244,10 +245,10 @@ def _check_source(source: str, table: str) -> None:
 
 def _from_folder(source: str, folder: Path) -> str:
     """A path as the config writes it: relative to its folder, also if it was given relative to the current folder."""
-    if "://" in source or Path(source).expanduser().is_absolute():
+    if "://" in source or user_path(source, Path()).is_absolute():
         return source
     if not _exists(folder / source) and _exists(Path(source)):
-        return Path(os.path.relpath(Path(source).resolve(), folder)).as_posix()
+        return Path(os.path.relpath(real_path(Path(source)), folder)).as_posix()
     return source
 
 

@@ -23,6 +23,7 @@ from features.errors import UsageError
 from features.sources.files import FilesRead, missing_column_notes, require_columns_of_files
 from features.sources.source import Source, require_personal
 from features.sql_text import quote_name
+from features.user_paths import user_path
 
 # Engines differ in what they call blank, so patterns say it: \x09 to \x0d are tab, line feed, vertical tab, form feed
 # and carriage return.
@@ -274,7 +275,7 @@ def scratch_folder(config: EngineConfig, folder: Path) -> Path | None:
     """
     if not config.scratch:
         return None
-    path = folder / Path(config.scratch).expanduser()
+    path = user_path(config.scratch, folder)
     if not path.is_dir():
         raise UsageError(f"[engine] scratch: {config.scratch!r} is not a folder")
     return path

@@ -53,6 +53,7 @@ from features.sources.files import FilesRead, note_files_not_read
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source
 from features.sql_text import quote_name
+from features.user_paths import real_path, user_path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -162,7 +163,7 @@ class SparkEngine:
         files = local_parquet(source, folder)
         try:
             reader = self.session.read.option("mergeSchema", "true")
-            place = (folder / Path(source).expanduser()).resolve()
+            place = real_path(user_path(source, folder))
             if place.is_dir():
                 reader = reader.option("basePath", f"file://{place}")  # so that day=2024-01-01/ is a column
             frame = read_parquet(reader, files, file_column) if files else reader.parquet(source)
@@ -353,7 +354,7 @@ class SparkEngine:
             DataError: The computation fails, or the disk is full.
         """
         try:
-            self._frame(expr).write.mode("append").option("compression", "zstd").parquet(f"file://{target.resolve()}")
+            self._frame(expr).write.mode("append").option("compression", "zstd").parquet(f"file://{real_path(target)}")
         except SPARK_ERRORS as problem:
             raise DataError(f"while writing {target.name}: {error_reason(problem)}") from None
         for extra in (*target.glob(".*.crc"), *target.glob("_SUCCESS")):

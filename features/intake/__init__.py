@@ -7,17 +7,21 @@ __getattr__, __all__ = lazy_exports(
     {
         "identifiers": ["SCIENTIFIC", "as_identifier", "earlier_identifier", "identifier_text"],
         "customer_ids": [
+            "DamagedFileError",
             "EARLIER_ID",
             "FORGOTTEN_FILE",
+            "HASHED_ID",
             "IDS_FILE",
-            "forgotten_list_text",
+            "forgotten_list",
             "id_hashing_record",
+            "is_forgotten_list",
             "known_names",
-            "read_forgotten",
+            "read_intact_lists",
             "record_id_rule",
             "stored_id",
             "stored_ids",
             "stored_spellings",
+            "unchecked_stored_id",
             "with_stored_ids",
         ],
         "customer_table": [

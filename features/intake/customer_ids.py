@@ -25,21 +25,27 @@ from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import UsageError
 from features.intake.identifiers import RULE_VERSION, earlier_number_text, identifier_text
+from features.json_files import document_text, has_valid_checksum
 from features.keyed_hash import hash_text
 
 IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
 EARLIER_ID = "earlier_id"  # the column of customers' ids by the earlier rule, until `with_stored_ids` drops it
 HASH_METHOD = "HMAC-SHA256, 128 bits"
 FORGOTTEN_REASON = "forgotten"  # the reason with which rows of forgotten customers are set aside
+FORGOTTEN_NAME = re.compile(r"forgotten(-[0-9]+)?\.json")
 HASHED_ID = re.compile("[0-9a-f]{32}")
 MIN_KEY_LENGTH = 32
 KEY_CHECK_TEXT = "this text is hashed to know the key again"
 KEY_ADVICE = "create one with `openssl rand -hex 32`, and store it as you store passwords"
 
 
+class DamagedFileError(UsageError):
+    """A file of ours about ids cannot be understood (exit code 2)."""
+
+
 @dataclass(frozen=True)
-class ForgottenCustomers:
-    """The customers to forget, as salted hashes of their stored ids.
+class ForgottenList:
+    """One list of customers to forget, as salted hashes of their stored ids.
 
     Attributes:
         salt: Random, in hex; created with the list.
@@ -47,13 +53,24 @@ class ForgottenCustomers:
         earlier: Those of them that were made by an earlier rule for ids.
     """
 
-    salt: str = ""
-    customers: tuple[str, ...] = ()
+    salt: str
+    customers: tuple[str, ...]
     earlier: tuple[str, ...] = ()
 
+
+@dataclass(frozen=True)
+class ForgottenCustomers:
+    """The customers to forget.
+
+    Attributes:
+        lists: Usually one list; another for those who were forgotten while it was damaged.
+    """
+
+    lists: tuple[ForgottenList, ...] = ()
+
     def has(self, customer_id: str) -> bool:
-        """Whether a customer, by their stored id, is on the list."""
-        return bool(self.customers) and hash_text(customer_id, self.salt.encode()) in self.customers
+        """Whether a customer, by their stored id, is on a list."""
+        return any(hash_text(customer_id, one.salt.encode()) in one.customers for one in self.lists)
 
 
 @dataclass(frozen=True)
@@ -84,10 +101,10 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
     """
     privacy = _id_privacy(config)
     columns = [name for name in rows.columns if name != EARLIER_ID]
-    if not (privacy.key or privacy.forgotten.customers):
+    if not (privacy.key or privacy.forgotten.lists):
         return rows.select(columns)
     keys = {"given": "customer_id"}
-    if privacy.forgotten.earlier and EARLIER_ID in rows.columns:
+    if any(one.earlier for one in privacy.forgotten.lists) and EARLIER_ID in rows.columns:
         keys["earlier"] = EARLIER_ID
     distinct_ids = rows.select(**{name: rows[column] for name, column in keys.items()}).distinct()
     ids = _known_and_gone(distinct_ids.filter(distinct_ids.given.notnull()), privacy, engine)
@@ -102,19 +119,19 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
 
 def _known_and_gone(ids: ibis.Table, privacy: _IdPrivacy, engine: Engine) -> ibis.Table:
     """Distinct ids with their stored id (`known`), and whether the customer is to be forgotten (`gone`)."""
-    forgotten = privacy.forgotten
 
     def stored(text: ibis.Value) -> ibis.Value:
         return engine.hash_texts(text, privacy.key) if privacy.key else text
 
-    def is_listed(text: ibis.Value, listed: tuple[str, ...]) -> ibis.Value:
-        return engine.hash_texts(text, forgotten.salt.encode()).isin(listed).fill_null(False)
+    def is_listed(text: ibis.Value, salt: str, listed: tuple[str, ...]) -> ibis.Value:
+        return engine.hash_texts(text, salt.encode()).isin(listed).fill_null(False)
 
-    ids = ids.mutate(known=stored(ids.given))
-    gone = is_listed(ids.known, forgotten.customers) if forgotten.customers else ibis.literal(False)
-    if "earlier" in ids.columns:
-        for text in (ids.earlier, earlier_number_text(ids.earlier)):
-            gone = gone | is_listed(stored(text), forgotten.earlier)
+    ids, gone = ids.mutate(known=stored(ids.given)), ibis.literal(False)
+    for forgotten in privacy.forgotten.lists:
+        gone = gone | is_listed(ids.known, forgotten.salt, forgotten.customers)
+        if forgotten.earlier and "earlier" in ids.columns:
+            for text in (ids.earlier, earlier_number_text(ids.earlier)):
+                gone = gone | is_listed(stored(text), forgotten.salt, forgotten.earlier)
     return ids.mutate(gone=gone)
 
 
@@ -153,9 +170,15 @@ def stored_ids(config: Config, customers: Iterable[str]) -> list[str]:
     return stored_spellings(config, [_required_id(customer) for customer in customers])
 
 
+def unchecked_stored_id(config: Config, customer: str) -> str:
+    """As `stored_id`, without comparing the key with `IDS_FILE`, which may be damaged."""
+    text = _required_id(customer)
+    return hash_text(text, _read_key(config)) if config.privacy.hash_ids else text
+
+
 def stored_spellings(config: Config, texts: Iterable[str]) -> list[str]:
     """Texts as ids are stored, hashed or plain, without the rule for ids; errors as for `with_stored_ids`."""
-    key = _id_privacy(config).key
+    key = _checked_key(config)
     return [hash_text(text, key) if key else text for text in texts]
 
 
@@ -182,36 +205,84 @@ def _required_id(customer: str) -> str:
 
 def id_hashing_record(config: Config) -> dict[str, str] | None:
     """How ids are hashed, for manifests: the method, and a check value of the key. None if ids are plain."""
-    key = _id_privacy(config).key
+    key = _checked_key(config)
     return {"method": HASH_METHOD, "key_check": hash_text(KEY_CHECK_TEXT, key)} if key else None
 
 
 def read_forgotten(config: Config) -> ForgottenCustomers:
-    """The list of forgotten customers.
+    """The lists of forgotten customers.
 
     Raises:
-        UsageError: The file is damaged, so nobody can tell who is on the list.
+        DamagedFileError: One is damaged, so nobody can tell who is on it.
     """
-    content = _read_json(config.output / FORGOTTEN_FILE)
-    if content is None:
-        return ForgottenCustomers()
-    try:
-        customers = tuple(map(str, content["customers"]))
-        earlier = content.get("earlier", ()) if content.get("rule", 1) == RULE_VERSION else customers
-        return ForgottenCustomers(str(content["salt"]), customers, tuple(map(str, earlier)))
-    except (KeyError, TypeError):
-        raise _damaged_file(config.output / FORGOTTEN_FILE) from None
+    forgotten, damaged = read_intact_lists(config)
+    if damaged:
+        raise _damaged_file(damaged[0])
+    return forgotten
 
 
-def forgotten_list_text(config: Config, *customer_ids: str) -> str:
-    """The text of the list of forgotten customers (`FORGOTTEN_FILE`) with more of them, by their stored ids."""
-    existing = read_forgotten(config)
+def read_intact_lists(config: Config) -> tuple[ForgottenCustomers, tuple[Path, ...]]:
+    """The lists of forgotten customers that can be read, and the files that are damaged."""
+    lists, damaged = [], []
+    for path in _forgotten_files(config):
+        try:
+            lists.append(_read_list(path))
+        except DamagedFileError:
+            damaged.append(path)
+    return ForgottenCustomers(tuple(lists)), tuple(damaged)
+
+
+def forgotten_list(config: Config, *customer_ids: str) -> tuple[Path, str]:
+    """The list of forgotten customers with more of them, by their stored ids; another one if the first is damaged.
+
+    Returns:
+        Its file and its text.
+    """
+    _, damaged = read_intact_lists(config)
+    names = [FORGOTTEN_FILE, *(f"forgotten-{number}.json" for number in range(2, len(damaged) + 2))]
+    path = next(config.output / name for name in names if config.output / name not in damaged)
+    existing = _read_list(path) if os.path.lexists(path) else ForgottenList("", ())
     salt = existing.salt or os.urandom(16).hex()  # a secret of the file; no result depends on it
     customers = sorted({*existing.customers, *(hash_text(stored, salt.encode()) for stored in customer_ids)})
     content = {"salt": salt, "customers": customers, "rule": RULE_VERSION}
     if existing.earlier:
         content["earlier"] = sorted(existing.earlier)
-    return json.dumps(content, indent=1) + "\n"
+    return path, document_text(content)
+
+
+def is_forgotten_list(name: str) -> bool:
+    """Whether a file of the output with this name is a list of forgotten customers.
+
+    >>> is_forgotten_list("forgotten.json"), is_forgotten_list("forgotten-2.json"), is_forgotten_list("ids.json")
+    (True, True, False)
+    """
+    return bool(FORGOTTEN_NAME.fullmatch(name))
+
+
+def _forgotten_files(config: Config) -> list[Path]:
+    """The lists of forgotten customers that exist."""
+    try:
+        return sorted(path for path in config.output.iterdir() if is_forgotten_list(path.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _read_list(path: Path) -> ForgottenList:
+    """A list of forgotten customers; raises DamagedFileError if it is not as Regulars wrote it."""
+    content = _read_json(path) or {}
+    salt, customers = content.get("salt"), _hashes(content.get("customers"))
+    earlier = _hashes(content.get("earlier", [])) if content.get("rule", 1) == RULE_VERSION else customers
+    if not (isinstance(salt, str) and salt and has_valid_checksum(content)) or customers is None or earlier is None:
+        raise _damaged_file(path)
+    return ForgottenList(salt, customers, earlier)
+
+
+def _hashes(values: Any) -> tuple[str, ...] | None:
+    """The hashes in a list; None if it is no list of hashes."""
+    is_list = isinstance(values, list) and all(
+        isinstance(value, str) and HASHED_ID.fullmatch(value) for value in values
+    )
+    return tuple(values) if is_list else None
 
 
 def output_id_rule(config: Config) -> int:
@@ -234,7 +305,12 @@ def record_id_rule(config: Config) -> None:
 
 
 def _id_privacy(config: Config) -> _IdPrivacy:
-    """The key and the forgotten customers; stores a check value of the key at first, so that another key is refused."""
+    """The key and the forgotten customers; errors as for `with_stored_ids`."""
+    return _IdPrivacy(_checked_key(config), read_forgotten(config))
+
+
+def _checked_key(config: Config) -> bytes:
+    """The key; stores a check value of it at first, so that another key is refused."""
     key = _read_key(config) if config.privacy.hash_ids else b""
     ids_file = config.output / IDS_FILE
     stored = _read_json(ids_file)
@@ -245,7 +321,7 @@ def _id_privacy(config: Config) -> _IdPrivacy:
                 f"{config.output} was made with hashed ids, and [privacy] hash_ids is off: turn it on again, or set "
                 "another [serving] output"
             )
-        return _IdPrivacy(key, read_forgotten(config))
+        return key
     key_check = hash_text(KEY_CHECK_TEXT, key)
     if stored is None or is_plain:
         if any(config.outputs.scored_folders()):
@@ -260,7 +336,7 @@ def _id_privacy(config: Config) -> _IdPrivacy:
             f"{_key_source(config)} is not the key with which {config.output} was made (their check values differ): "
             "set the original key, or set another [serving] output to start over"
         )
-    return _IdPrivacy(key, read_forgotten(config))
+    return key
 
 
 def _read_key(config: Config) -> bytes:
@@ -311,6 +387,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         raise _damaged_file(path) from None
 
 
-def _damaged_file(path: Path) -> UsageError:
+def _damaged_file(path: Path) -> DamagedFileError:
     """The error for a file of ours that cannot be understood."""
-    return UsageError(f"{path} is not as regulars wrote it: restore it from a backup")
+    again = ", or remove it and forget everybody on it again" if is_forgotten_list(path.name) else ""
+    return DamagedFileError(f"{path} is not as regulars wrote it: restore it from a backup{again}")

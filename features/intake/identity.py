@@ -59,7 +59,7 @@ def read_persons(config: Config, engine: Engine) -> tuple[Persons, SideTable | N
     ids, persons = (stored_spellings(config, rows[name].to_pylist()) for name in ("customer_id", "person"))
     days = rows["seen"].to_pylist() if section.joined_at else [None] * rows.num_rows
     forgotten = read_forgotten(config)
-    gone = [node for node in {*ids, *persons} if forgotten.customers and forgotten.has(node)]
+    gone = [node for node in {*ids, *persons} if forgotten.has(node)]
     joined = join_ids(map(Join, ids, persons, days), gone)
     table = pa.table({"customer_id": pa.array(ids, pa.string()), "person": pa.array(persons, pa.string())})
     return joined, replace(read, rows=engine.store_arrow("identity", table))

@@ -35,11 +35,15 @@ from features.intake.set_aside import (
     without_empty_rows,
 )
 from features.intake.side_tables import read_side_tables
-from features.intake.subscription_terms import extend_to_term_ends
+from features.intake.subscription_terms import extend_to_term_ends, one_row_per_term
 from features.intake.tables import SetAsideRows, Tables
 from features.json_files import json_digest
+from features.label_delay import NO_WAIT, USUAL, ArrivalCounts, LabelDelay, usual_delay
 from features.parsing import FIRST_TIME, LAST_TIME
 from features.slugs import feature_slug
+from features.task import Window
+
+EPOCH = date(1970, 1, 1).toordinal()
 
 
 def read_tables(config: Config, engine: Engine, all_columns: bool = False) -> Tables:
@@ -106,7 +110,72 @@ def _with_side_tables(tables: Tables, config: Config, engine: Engine) -> Tables:
         contents = {name: [engine.fingerprint(side.rows), side.rows.columns] for name, side in sides.items()}
         tables = replace(tables, sides=sides, fingerprint=json_digest([tables.fingerprint, contents]))
     tables = extend_to_term_ends(with_customer_table(tables, config, engine), engine)
-    return join_persons(tables, config, engine)
+    return _with_label_delay(join_persons(tables, config, engine), config, engine)
+
+
+def _with_label_delay(tables: Tables, config: Config, engine: Engine) -> Tables:
+    """The tables with the days that labels wait for late rows, by [task] label_delay.
+
+    Args:
+        tables: The contract.
+        config: Its sections, and how long to wait.
+        engine: Where the tables are.
+
+    Returns:
+        The tables, the same if nothing can be late.
+    """
+    key, horizon = config.task.label_delay, config.task.horizon
+    if key == NO_WAIT or (key == USUAL and not _says_when_known(config)):
+        return tables
+    delays = []
+    for rows in _rows_of_labels(tables, config):
+        counts = _arrival_counts(rows, tables, horizon, engine)
+        delay = usual_delay(counts, horizon) if key == USUAL else LabelDelay(Window.parse(key).days, given=True)
+        delays.append(replace(delay, wait=_days_to_wait(counts, delay.days, tables)))
+    longest = max(delays, key=lambda delay: (delay.wait, delay.days))
+    recorded = tables.recorded_tables and replace(tables.recorded_tables, label_delay=longest)
+    return replace(tables, label_delay=longest, recorded_tables=recorded)
+
+
+def _says_when_known(config: Config) -> bool:
+    """Whether any table that labels read says when a row became known."""
+    terms = config.subscriptions if config.task.churn == "cancelled" else None
+    return bool(config.events.known_at or (terms and (terms.known_at or terms.end_known_at)))
+
+
+def _rows_of_labels(tables: Tables, config: Config) -> Sequence[ibis.Table]:
+    """The rows, with day and seen, that labels are computed from: events, and for contracts the ends of terms."""
+    events = tables.recorded.events.select("day", "seen")
+    if config.task.churn != "cancelled":
+        return [events]
+    terms = one_row_per_term(tables.recorded.sides["subscriptions"].rows)
+    ends = terms.filter(terms.end.notnull()).select(day=terms.end, seen=terms.end_seen)
+    return [ends] if config.only_subscriptions else [events, ends]
+
+
+def _arrival_counts(rows: ibis.Table, tables: Tables, horizon: Window, engine: Engine) -> ArrivalCounts:
+    """The counts of rows before the end of the log that were known by a horizon after it.
+
+    Later times may be mistyped.
+    """
+    inside = (rows.day < ibis.literal(tables.end)) & (rows.seen < ibis.literal(tables.end + horizon.delta))
+    past = rows.filter(inside)
+    table = engine.to_arrow(past.group_by("day", "seen").aggregate(rows=past.count()))
+    day, seen = (table[name].to_numpy().astype("datetime64[D]").astype(int) for name in ("day", "seen"))
+    return ArrivalCounts(day + EPOCH, seen - day, table["rows"].to_numpy().astype(int))
+
+
+def _days_to_wait(counts: ArrivalCounts, delay: int, tables: Tables) -> int:
+    """The days before the end of the log whose rows have not had the delay to arrive.
+
+    The log was read on the last day on which a row became known within the delay.
+    """
+    usual = counts.where(counts.delay <= delay)
+    if not len(usual.day):
+        return delay
+    after_last = timedelta(days=0 if tables.contract.has_clock else 1)
+    read_on = max(tables.end, date.fromordinal(usual.last_seen) + after_last)
+    return max((tables.end - read_on).days + delay, 0)
 
 
 def _normalise(rows: SectionRows) -> ibis.Table:

@@ -10,6 +10,7 @@ from features.config.table_sections import TableSection
 from features.errors import DataError
 from features.sources.files import data_format, find_files
 from features.sources.query import quoted_texts
+from features.user_paths import real_path
 
 
 def files_of_sources(config: Config) -> frozenset[Path]:
@@ -17,7 +18,7 @@ def files_of_sources(config: Config) -> frozenset[Path]:
     files: set[Path] = set()
     for source in _file_sources(config):
         try:
-            files |= {file.resolve() for file in find_files(source, config.folder)}
+            files |= {real_path(file) for file in find_files(source, config.folder)}
         except DataError:  # the source does not exist (any more): nothing to protect
             continue
     rules = config.plan.exclude if config.plan else ()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import ibis
 
 from features.config.data_contract import DataContract
 from features.errors import DataError
+from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.persons import NO_PERSONS, Persons
 from features.sources.files import FilesRead
 
@@ -58,7 +59,7 @@ class Tables:
         customers: Customers of `events`.
         first: Day of the first event.
         last: Day of the last event.
-        end: First day about which nothing is known: labels mature up to it.
+        end: First day about which nothing is known.
         set_aside: Rows of the source that are not in `events`.
         duplicates_dropped: Exact duplicates that were dropped.
         fingerprint: Changes when any row does.
@@ -67,6 +68,7 @@ class Tables:
         persons: The ids of each person.
         identity: The joins: customer_id, person, has_events (whether the log has the id); None without [identity].
         recorded_tables: See `recorded`.
+        label_delay: How long labels wait for rows that become known late.
         earlier_ids: What to do about an output whose ids were read by an earlier rule; empty if there is nothing to do.
     """
 
@@ -86,9 +88,15 @@ class Tables:
     reused_orders: int = 0
     files: tuple[FilesRead, ...] = ()
     earlier_ids: str = ""
+    label_delay: LabelDelay = NO_LABEL_DELAY
     persons: Persons = NO_PERSONS
     identity: SideTable | None = None
     recorded_tables: Tables | None = None
+
+    @property
+    def labels_end(self) -> date:
+        """First day about which rows may still arrive: labels mature up to it."""
+        return self.end - timedelta(days=self.label_delay.wait)
 
     @property
     def recorded(self) -> Tables:

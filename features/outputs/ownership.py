@@ -19,6 +19,7 @@ OWN_PLACES = (  # patterns of what only Regulars writes there
     "model_card.md",
     "ids.json",
     "forgotten.json",
+    "forgotten-*.json",
     "monitor/alerts.jsonl",
     "monitor/state.json",
     "monitor/.lock",

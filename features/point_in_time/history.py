@@ -18,6 +18,7 @@ from features.intake.tables import OWN_ID, OWNED, Tables
 from features.task import Task, Window
 
 KEYS = ("customer_id", "cutoff")
+KNOWN_BY = "known_by"  # of moments: the day before which a label's rows must have been known
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,45 @@ def rows_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> i
 
     Args:
         rows: day and others.
-        moments: One row a cutoff.
+        moments: One row a cutoff; or a cutoff and `known_by`, before which the rows must have been known (`seen`).
         horizon: The length of the label interval, [cutoff, cutoff + horizon).
 
     Returns:
-        The rows with `cutoff`.
+        The rows with the columns of `moments`.
     """
-    inside = (rows.day >= moments.cutoff) & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
-    return rows.join(moments, inside & _is_owned(rows, moments.cutoff))
+    known = rows.seen < moments[KNOWN_BY] if KNOWN_BY in moments.columns else ibis.literal(True)
+    return rows.join(moments, _is_in_horizon(rows, moments, horizon) & known & _is_owned(rows, moments.cutoff))
+
+
+def late_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+    """The customers, cutoffs and `known_by` with a row in the label interval that was not known before `known_by`.
+
+    Args:
+        rows: customer_id, day and seen.
+        moments: One row a cutoff and `known_by`.
+        horizon: The length of the label interval.
+
+    Returns:
+        customer_id and the columns of `moments`, each once.
+    """
+    late = rows.seen >= moments[KNOWN_BY]
+    joined = rows.join(moments, _is_in_horizon(rows, moments, horizon) & late & _is_owned(rows, moments.cutoff))
+    return joined.select("customer_id", *moments.columns).distinct()
+
+
+def known_later(rows: ibis.Table) -> ibis.Table:
+    """The rows (day, seen, ...) that became known on a later day than they happened."""
+    return rows.filter(rows.seen > rows.day)
+
+
+def label_keys(rows: ibis.Table) -> tuple[str, ...]:
+    """The columns that tell labels apart: customer and cutoff, and where labels are as known at a time, that time."""
+    return (*KEYS, KNOWN_BY) if KNOWN_BY in rows.columns else KEYS
+
+
+def _is_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Value:
+    """Whether rows happened in [cutoff, cutoff + horizon)."""
+    return (rows.day >= moments.cutoff) & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
 
 
 def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.Table:
@@ -165,6 +197,29 @@ def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) 
     return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
 
 
+def days_before_contact(rows: ibis.Table, contacts: ibis.Table, window: Window) -> ibis.Table:
+    """Contacts with rows on their day before them, or on the days before it.
+
+    Args:
+        rows: customer_id, day and time.
+        contacts: customer_id, cutoff, contact_day and contact_time.
+        window: How many days before the day of the contact are looked at.
+
+    Returns:
+        customer_id, cutoff, same_day (1: a row on the day of the contact and before it, else 0) and days: on how many
+        days of the window there was a row.
+    """
+    theirs = (rows.customer_id == contacts.customer_id) & _is_owned(rows, contacts.cutoff)
+    recent = rows.day >= contacts.contact_day - ibis.interval(days=window.days)
+    joined = rows.join(contacts, [theirs, recent, rows.time < contacts.contact_time])
+    near = joined.select(
+        customer_id=rows.customer_id, cutoff=contacts.cutoff, day=rows.day, same=rows.day == contacts.contact_day
+    ).distinct()
+    return near.group_by(KEYS).aggregate(
+        same_day=near.same.cast("int64").sum().cast("int64"), days=(~near.same).cast("int64").sum().cast("int64")
+    )
+
+
 def terms_at_cutoffs(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Terms joined to every cutoff at which they matter for a label.
 
@@ -173,20 +228,43 @@ def terms_at_cutoffs(terms: ibis.Table, moments: ibis.Table, horizon: Window) ->
     Args:
         terms: start, start_seen, end and end_seen (when they had happened and were known; the end is null while the
             term runs), as dates.
-        moments: One row a cutoff.
+        moments: One row a cutoff; or a cutoff and `known_by`: a start that was not known before it is left out, and a
+            term whose end was not known before it runs.
         horizon: Of the labels.
 
     Returns:
-        The rows with `cutoff`; `start` and `end` in days from it, `end` in [0, horizon]: the horizon's length means
-        that the term still runs when the horizon ends, and 0 also that it had ended before without being known; and
-        `known`: the start was known at the cutoff, so that the customer belonged to the cohort.
+        The rows with the columns of `moments`; `start` and `end` in days from the cutoff, `end` in [0, horizon]: the
+        horizon's length means that the term still runs when the horizon ends, and 0 also that it had ended before
+        without being known; and `known`: the start was known at the cutoff, so that the customer belonged to the
+        cohort.
     """
     begun = terms.start < moments.cutoff + ibis.interval(days=horizon.days)
     unfinished = terms.end_seen.isnull() | (terms.end_seen >= moments.cutoff)
     joined = terms.join(moments, begun & unfinished & _is_owned(terms, moments.cutoff))
+    if KNOWN_BY in joined.columns:
+        joined = joined.filter(joined.start_seen < joined[KNOWN_BY])
+        joined = joined.mutate(end=(joined.end_seen < joined[KNOWN_BY]).ifelse(joined.end, ibis.null("date")))
     start, end = (joined[name].delta(joined.cutoff, unit="day").cast("int64") for name in ("start", "end"))
     known = joined.start_seen < joined.cutoff
     return joined.mutate(start=start, end=end.fill_null(horizon.days).clip(0, horizon.days), known=known)
+
+
+def late_terms(terms: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+    """The customers, cutoffs and `known_by` with a start or end before the horizon's end that was known only later.
+
+    Args:
+        terms: As for `terms_at_cutoffs`.
+        moments: One row a cutoff and `known_by`.
+        horizon: Of the labels.
+
+    Returns:
+        customer_id and the columns of `moments`, each once.
+    """
+    stop = moments.cutoff + ibis.interval(days=horizon.days)
+    started = (terms.start < stop) & (terms.start_seen >= moments[KNOWN_BY])
+    ended = ((terms.end < stop) & (terms.end_seen >= moments[KNOWN_BY])).fill_null(False)
+    joined = terms.join(moments, (started | ended) & _is_owned(terms, moments.cutoff))
+    return joined.select("customer_id", *moments.columns).distinct()
 
 
 def with_age(rows: ibis.Table) -> ibis.Table:

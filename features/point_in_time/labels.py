@@ -15,7 +15,7 @@ import ibis
 
 from features.intake.subscription_terms import RENEWAL_GRACE
 from features.money import TICKS
-from features.point_in_time.history import KEYS
+from features.point_in_time.history import label_keys
 from features.task import Window
 
 
@@ -23,15 +23,17 @@ def purchase_labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
     """One row for each customer and cutoff with any order in the label interval.
 
     Args:
-        future: Orders inside [cutoff, cutoff + horizon): customer_id, cutoff, order_id, amount (ticks).
+        future: Orders inside [cutoff, cutoff + horizon): customer_id, cutoff, order_id, amount (ticks); with `known_by`
+            (see `history.rows_in_horizon`) there is a label for each.
         has_amount: Whether orders have money; without it every order is a purchase.
 
     Returns:
         customer_id, cutoff, purchases (orders with a positive net amount) and net (money, refunds taken off).
         Customers without a row had no purchase and a value of 0.
     """
-    orders = future.group_by("customer_id", "cutoff", "order_id").aggregate(amount=future.amount.sum().cast("int64"))
-    return orders.group_by("customer_id", "cutoff").aggregate(
+    keys = label_keys(future)
+    orders = future.group_by(*keys, "order_id").aggregate(amount=future.amount.sum().cast("int64"))
+    return orders.group_by(keys).aggregate(
         purchases=orders.count(where=orders.amount > 0) if has_amount else orders.count(),
         net=orders.amount.sum().cast("int64") / TICKS if has_amount else ibis.null("float64"),
     )
@@ -50,17 +52,18 @@ def cover_outcomes(terms: ibis.Table, horizon: Window, price_days: int = 0) -> i
         customer_id, cutoff, known (1: a running term was known), ended (1: the cover ends before the horizon does),
         cancelled (1: it ends by cancellation), and paid: the prices of the days in force within the horizon, in money.
     """
-    earlier = ibis.window(group_by=KEYS, order_by=[terms.start, terms.term], preceding=(None, 1))
+    keys = label_keys(terms)
+    earlier = ibis.window(group_by=keys, order_by=[terms.start, terms.term], preceding=(None, 1))
     linked = terms.mutate(reach=terms.end.max().over(earlier))
     breaks = (linked.start - linked.reach > RENEWAL_GRACE.days).ifelse(linked.start, ibis.null("int64"))
-    with_break = linked.mutate(broken=breaks.min().over(ibis.window(group_by=KEYS)))
+    with_break = linked.mutate(broken=breaks.min().over(ibis.window(group_by=keys)))
     marked = with_break.mutate(unbroken=with_break.broken.isnull() | (with_break.start < with_break.broken))
     ends = marked.unbroken.ifelse(marked.end, ibis.null("int64"))
-    covered = marked.mutate(last=ends.max().over(ibis.window(group_by=KEYS)))
+    covered = marked.mutate(last=ends.max().over(ibis.window(group_by=keys)))
     ends_early = covered.unbroken & (covered.end == covered["last"]) & (covered["last"] < horizon.days)
     days = covered.end - ibis.greatest(covered.start, 0)
     paid = (covered.price * ibis.greatest(days, 0)).sum().cast("int64") / (TICKS * price_days) if price_days else None
-    return covered.group_by(KEYS).aggregate(
+    return covered.group_by(keys).aggregate(
         known=covered.known.cast("int64").max(),
         ended=ends_early.cast("int64").max(),
         cancelled=(ends_early & covered.cancelled).cast("int64").max(),

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -28,7 +27,9 @@ from features.point_in_time.history import KEYS, cutoff_table, order_days, owned
 from features.snapshots.built_file import built_file
 from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
 from features.snapshots.cohort_features import build_cohort_features
+from features.snapshots.label_revisions import find_revisions
 from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
+from features.snapshots.snapshots import Snapshots
 from features.task import Task, Window
 
 __all__ = [
@@ -48,50 +49,6 @@ MAX_CUTOFF_DELAY = Window(7)  # a cutoff lies at most so long after the last day
 
 
 @dataclass(frozen=True)
-class Snapshots:
-    """One row a customer and cutoff: customer_id, cutoff, the features, then the labels if wanted.
-
-    The labels are churned and value, then the value over each longer horizon, such as value_180d.
-
-    Attributes:
-        rows: Sorted by cutoff and customer_id; features are float64, or text if their unit is 'level'; labels are null
-            where immature.
-        features: The features, in the order of their columns.
-        task: The task they belong to.
-        fingerprint: Of the data, the task, the names of the features and the file of custom features.
-        data_fingerprint: Of the data alone.
-        end: First day about which the log says nothing: the newest cutoff that can be scored.
-        reused: How many cutoffs were read from the cache; their bits equal those of a fresh build.
-        own: The digest of the file of custom features; empty if there is none.
-        touched: How many rows were left out because of contacts within their labels' interval.
-    """
-
-    rows: pa.Table
-    features: tuple[Feature, ...]
-    task: Task
-    fingerprint: str
-    data_fingerprint: str
-    end: date
-    reused: int = 0
-    own: str = ""
-    touched: int = 0
-
-    @property
-    def names(self) -> list[str]:
-        """The feature columns."""
-        return [feature.name for feature in self.features]
-
-    @property
-    def cutoffs(self) -> list[date]:
-        """The cutoffs of the rows, ascending."""
-        return sorted(moment.date() for moment in self.rows["cutoff"].unique().to_pylist())
-
-    def to_pandas(self) -> Any:
-        """The rows as a DataFrame."""
-        return self.rows.to_pandas()
-
-
-@dataclass(frozen=True)
 class SnapshotQuery:
     """Snapshots before they are collected: the stages are stored, the rows are still an expression.
 
@@ -99,11 +56,13 @@ class SnapshotQuery:
         rows: As those of `Snapshots`, sorted.
         features: The features, in the order of their columns.
         reused: How many cutoffs came from the cache.
+        orders: From `order_days`, stored.
     """
 
     rows: ibis.Table
     features: tuple[Feature, ...]
     reused: int
+    orders: ibis.Table
 
 
 @dataclass(frozen=True)
@@ -165,6 +124,8 @@ def snapshots_from_tables(
         end=tables.end,
         reused=query.reused,
         own=own.digest,
+        label_delay=tables.label_delay,
+        revisions=find_revisions(query.orders, tables, task, sorted(set(cutoffs)), engine) if with_labels else (),
     )
 
 
@@ -204,7 +165,7 @@ def snapshot_query(
         rows, orders, reused = _rows_with_cache(cache, tables, task, dates, engine, own)
     if with_labels:
         rows = add_labels(rows, orders, tables, task, engine.store_arrow("label_cutoffs", cutoff_table(dates)))
-    return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused)
+    return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused, orders)
 
 
 def build_snapshots(

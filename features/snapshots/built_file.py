@@ -15,6 +15,7 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.intake.source_files import files_of_sources, is_read_by
 from features.point_in_time.history import KEYS
+from features.user_paths import real_path
 
 MAGIC = b"PAR1"  # the first bytes of every Parquet file
 BUILD_MARKER = "_regulars.json"  # in a folder of parts; with an underscore, so that readers of Parquet skip it
@@ -32,7 +33,7 @@ def require_build_target(config: Config, out: Path) -> None:
     """
     as_folder = config.engine.kind == "spark"
     refuse_other_kind(out, "folder" if as_folder else "file")
-    place = out.resolve()
+    place = real_path(out)
     read = [file for file in sorted(files_of_sources(config)) if file == place or file.is_relative_to(place)]
     if read or is_read_by(config, place):
         raise UsageError(f"--out {out}: lies where the config reads from ({read[0] if read else place}); give another")

@@ -27,7 +27,7 @@ from features.code_digest import digest_code
 from features.config.data_contract import DataContract
 from features.config.load import Config
 from features.engines.base import Engine
-from features.errors import DataError, UsageError
+from features.errors import DataError, RegularsWarning, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.json_files import file_digest, json_digest
@@ -81,7 +81,8 @@ class SnapshotCache:
                 part.chmod(0o600)
         except (DataError, UsageError, OSError) as problem:
             advice = "set [features] cache to another folder or to 'off'"
-            warnings.warn(f"built features were not cached for the next build: {problem}; {advice}", stacklevel=2)
+            note = f"built features were not cached for the next build: {problem}; {advice}"
+            warnings.warn(note, RegularsWarning, stacklevel=2)
             return False
         _remove(part for part in self._parts(cutoff) if _parse_part_name(part)[1] != key)
         return True

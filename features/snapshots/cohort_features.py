@@ -11,10 +11,10 @@ import ibis
 from tqdm import tqdm
 
 from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures, refuse_taken_measures, refuse_unusable_features
-from features.catalog.families import feature_families
+from features.catalog.families import Family, feature_families
 from features.engines.base import Engine
 from features.intake.tables import Tables
-from features.point_in_time.history import KEYS, build_history
+from features.point_in_time.history import build_history, label_keys
 from features.task import Task
 
 
@@ -23,7 +23,7 @@ class CohortFeatures:
     """The features of some cohorts as an expression, and the stage from which labels are computed.
 
     Attributes:
-        rows: customer_id, cutoff (a timestamp) and the features; in no order.
+        rows: customer_id, cutoff (a timestamp), the features and the shares (`Family.shares`); in no order.
         orders: From `order_days`, stored.
     """
 
@@ -70,10 +70,16 @@ def build_cohort_features(
         ]
     cohort = reduce(join_on_keys, comparisons, cohort)
     refuse_unusable_features(own, cohort, engine)
-    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in all_families for f in family.features}
+    columns = feature_columns(all_families, cohort)
     return CohortFeatures(
         cohort.select(customer_id=cohort.customer_id, cutoff=cohort.cutoff.cast("timestamp"), **columns), past.orders
     )
+
+
+def feature_columns(families: Sequence[Family], cohort: ibis.Table) -> dict[str, ibis.Value]:
+    """The features by name, then the shares, as expressions over the joined measures of a cohort."""
+    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in families for f in family.features}
+    return columns | {name: cohort[name] for family in families for name in family.shares}
 
 
 def in_cohort(wide: ibis.Table, task: Task) -> ibis.Value:
@@ -84,6 +90,7 @@ def in_cohort(wide: ibis.Table, task: Task) -> ibis.Value:
 
 
 def join_on_keys(left: ibis.Table, right: ibis.Table) -> ibis.Table:
-    """A left join on customer and cutoff."""
-    joined = left.left_join(right, KEYS)
-    return joined.drop(*(c for c in joined.columns if c.endswith("_right") and c.removesuffix("_right") in KEYS))
+    """A left join on customer and cutoff, and on `known_by` if the right side has it."""
+    keys = label_keys(right)
+    joined = left.left_join(right, keys)
+    return joined.drop(*(c for c in joined.columns if c.endswith("_right") and c.removesuffix("_right") in keys))

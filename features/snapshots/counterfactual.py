@@ -24,7 +24,7 @@ from features.intake.log import Business, opened
 from features.intake.tables import Tables
 from features.point_in_time.history import build_history, cutoff_table, visible_at_cutoffs
 from features.snapshots.build import checked_log
-from features.snapshots.cohort_features import in_cohort, join_on_keys
+from features.snapshots.cohort_features import feature_columns, in_cohort, join_on_keys
 from features.task import Task
 
 EVENTS = "events"
@@ -93,7 +93,7 @@ def counterfactual_features(log: CutoffLog, customer: str, versions: Sequence[Ro
         versions: Changed rows, each version as `known_customer_rows` returns them.
 
     Returns:
-        One row a version, in their order, and one column a feature.
+        One row a version, in their order; one column a feature, then the shares (`Family.shares`).
     """
     with log.engine.temporary_stages():
         return _features_of_versions(log, customer, versions)
@@ -119,7 +119,7 @@ def _features_of_versions(log: CutoffLog, customer: str, versions: Sequence[Rows
         store(f.name, f.cohort_measures(cohort, others=other_customers)) for f in all_families if f.cohort_measures
     ]
     cohort = reduce(join_on_keys, ranks, cohort)
-    columns = {f.name: f.compute(cohort).cast(f.dtype) for family in all_families for f in family.features}
+    columns = feature_columns(all_families, cohort)
     return log.engine.to_arrow(cohort.select("customer_id", **columns).order_by("customer_id")).drop_columns(
         "customer_id"
     )

@@ -1,7 +1,8 @@
-"""Proves that no feature uses the future.
+"""Proves that no feature uses the future, and no label for training what became known later.
 
-Rows that happened or became known at or after a cutoff are deleted, then corrupted, and the features are built again:
-every value of every customer must stay the same to the last bit.
+Rows that happened or became known at or after a cutoff are deleted, then corrupted, and the features are built again,
+with the labels of earlier cutoffs as known at this one: every value of every customer must stay the same to the last
+bit.
 
 The features to compare with were built from the whole log for all tried cutoffs at once, as training builds them, and
 those of the changed log for one cutoff alone. So leakage between cutoffs is detected too. The config and the whole log
@@ -31,8 +32,13 @@ from features.engines.base import Engine
 from features.errors import DataError
 from features.intake.log import opened
 from features.intake.tables import Tables
+from features.label_delay import NO_LABEL_DELAY
+from features.point_in_time.history import cutoff_table, order_days
 from features.snapshots import build
+from features.snapshots.label_revisions import find_revisions, labels_as_known
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
+from features.snapshots.outcomes import add_labels
+from features.snapshots.snapshots import Snapshots
 from features.task import Task
 
 Change = Callable[[ibis.Table, date], ibis.Table]
@@ -48,7 +54,9 @@ class LeakageTrial:
         changed_rows: Rows that happened or became known at or after the cutoff, by table.
         customers: Customers compared.
         features: Features compared.
-        leaks: Each feature that changed, with the number of customers; 'customers' if the cohort changed.
+        leaks: Each feature that changed, with the number of customers; 'customers' if the cohort changed, and each
+            label that changed, with the number of customers and cutoffs.
+        labels: Labelled rows compared: those of earlier tried cutoffs, as known at this one.
     """
 
     cutoff: date
@@ -57,6 +65,7 @@ class LeakageTrial:
     customers: int
     features: int
     leaks: tuple[tuple[str, int], ...]
+    labels: int = 0
 
 
 def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
@@ -93,12 +102,15 @@ def prove_at_cutoffs(
     bar = tqdm(total=1 + len(cutoffs) * len(changes), desc="proving", leave=False, disable=None)
     trials = []
     with bar:
-        all_snapshots = build.snapshots_from_tables(tables, task, cutoffs, engine, own=own, with_labels=False).rows
+        built = build.snapshots_from_tables(tables, task, cutoffs, engine, own=own)
+        all_snapshots = built.rows.drop_columns(["churned", "value", *task.longer])
         bar.update()
         for cutoff in cutoffs:
             expected = all_snapshots.filter(
                 pc.equal(all_snapshots["cutoff"], pa.scalar(datetime.combine(cutoff, time())))
             )
+            earlier = [day for day in cutoffs if day + task.horizon.delta <= cutoff]
+            known = _labels_of(built.as_known(cutoff), earlier)
             rows = count_later_rows(tables, cutoff, engine)
             size = {"customers": expected.num_rows, "features": expected.num_columns - len(build.KEYS)}
             for change_name, change in changes.items():
@@ -107,10 +119,33 @@ def prove_at_cutoffs(
                     rebuilt = build.snapshots_from_tables(
                         changed, task, [cutoff], engine, own=own, with_labels=False
                     ).rows
-                leaks = differing_columns(expected, rebuilt)
-                trials.append(LeakageTrial(cutoff, change_name, rows, leaks=tuple(leaks.items()), **size))
+                    relabelled = _labels_again(known, changed, task, [*earlier, cutoff], engine)
+                leaks = differing_columns(expected, rebuilt) | differing_columns(known, relabelled)
+                trials.append(
+                    LeakageTrial(cutoff, change_name, rows, leaks=tuple(leaks.items()), labels=known.num_rows, **size)
+                )
                 bar.update()
     return trials
+
+
+def _labels_of(snapshots: Snapshots, cutoffs: Sequence[date]) -> pa.Table:
+    """customer_id, cutoff and the labels of some cutoffs."""
+    days = pa.array([datetime.combine(cutoff, time()) for cutoff in cutoffs], pa.timestamp("us"))
+    rows = snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], days))
+    return snapshots.labelled(rows).select([*build.KEYS, "churned", "value", *snapshots.task.longer])
+
+
+def _labels_again(known: pa.Table, changed: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:
+    """The labels of the same customers and cutoffs, from a changed log, as known at the last of the cutoffs."""
+    if not known.num_rows:
+        return known
+    keys = engine.store_arrow("labelled", known.select(build.KEYS))
+    moments = engine.store_arrow("labelled_cutoffs", cutoff_table(cutoffs[:-1]))
+    orders = engine.store("changed_orders", order_days(changed))
+    waited = replace(changed, label_delay=NO_LABEL_DELAY)  # as known then, whatever may still have arrived
+    labels = engine.to_arrow(add_labels(keys, orders, waited, task, moments).order_by("cutoff", "customer_id"))
+    revisions = find_revisions(orders, changed, task, cutoffs, engine)
+    return labels_as_known(labels, revisions, task, cutoffs[-1])
 
 
 def count_later_rows(tables: Tables, cutoff: date, engine: Engine) -> dict[str, int]:
@@ -215,7 +250,8 @@ def leaks_text(trials: Sequence[LeakageTrial]) -> str:
         leaks = ", ".join(f"{name} ({count:,} customers)" for name, count in t.leaks)
         verdict = f"LEAK: {leaks}" if leaks else "every bit the same"
         later = ", ".join(f"{rows:,} of {name}" for name, rows in t.changed_rows.items())
-        size = f"{t.customers:,} customers x {t.features} features"
+        labels = f", {t.labels:,} earlier labels as known then" if t.labels else ""
+        size = f"{t.customers:,} customers x {t.features} features{labels}"
         lines.append(f"cutoff {t.cutoff}: later rows {t.change} ({later}), {size}: {verdict}")
     return "\n".join(lines)
 

@@ -26,21 +26,33 @@ def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task,
         The rows with the labels as further columns.
     """
     features, money = rows.columns, (tables.contract.has_amount, task.contractual)
-    rows = _with_horizon_outcomes(rows, orders, tables, task, moments, task.horizon)
-    churned = null_if_immature(churned_label(rows, task.contractual), rows.cutoff, task.horizon, tables.end)
-    value = null_if_immature(value_label(rows, *money), rows.cutoff, task.horizon, tables.end)
+    rows = with_horizon_outcomes(rows, orders, tables, task, moments, task.horizon)
+    churned = null_if_immature(churned_label(rows, task.contractual), rows.cutoff, task.horizon, tables.labels_end)
+    value = null_if_immature(value_label(rows, *money), rows.cutoff, task.horizon, tables.labels_end)
     rows = rows.select(*features, churned=churned, value=value)
     for name, horizon in task.longer.items():
-        later = _with_horizon_outcomes(rows, orders, tables, task, moments, horizon)
-        value = null_if_immature(value_label(later, *money), later.cutoff, horizon, tables.end)
+        later = with_horizon_outcomes(rows, orders, tables, task, moments, horizon)
+        value = null_if_immature(value_label(later, *money), later.cutoff, horizon, tables.labels_end)
         rows = later.select(*rows.columns, **{name: value})
     return rows
 
 
-def _with_horizon_outcomes(
+def with_horizon_outcomes(
     rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, horizon: Window
 ) -> ibis.Table:
-    """Rows with the columns of `purchase_labels`, and for contracts of `cover_outcomes`, over a horizon."""
+    """Rows with the columns of `purchase_labels`, and for contracts of `cover_outcomes`, over a horizon.
+
+    Args:
+        rows: Customers and cutoffs (timestamps); where `moments` have `known_by`, also that.
+        orders: From `order_days`, stored.
+        tables: The contract.
+        task: Defines churn.
+        moments: As for `history.rows_in_horizon`.
+        horizon: The length of the interval.
+
+    Returns:
+        The rows with further columns.
+    """
     contract = tables.contract
     joined = join_on_keys(
         rows, with_timestamp_cutoff(purchase_labels(rows_in_horizon(orders, moments, horizon), contract.has_amount))
@@ -70,7 +82,7 @@ def add_outcomes(
     Returns:
         The rows with two more columns, churned and value.
     """
-    joined = _with_horizon_outcomes(rows, orders, tables, task, cutoff_dates, horizon)
+    joined = with_horizon_outcomes(rows, orders, tables, task, cutoff_dates, horizon)
     churned = churned_label(joined, task.contractual)
     value = value_label(joined, tables.contract.has_amount, task.contractual)
     return joined.select(*rows.columns, churned=churned, value=value)

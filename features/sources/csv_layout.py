@@ -8,7 +8,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -22,6 +22,9 @@ TOTAL = re.compile(
     r"|合计|总计|小计|合計|総計)\b",
     re.IGNORECASE,
 )
+DIGITS, LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
+SEVERAL_SORTS = re.compile(r"9[^9]|[^9]9|@")  # digits beside something else: ids, times, addresses
+SURE_VALUE = re.compile(r"\d{3}|@")
 VALUE = re.compile(r"\s*(?:[-+(€$£¥]?\s*\d[\d.,' ]*\s*[)€$£¥%]?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b.*)\s*")
 
 
@@ -231,14 +234,38 @@ def _header_position(rows: Sequence[Sequence[str]], width: int, expected: Collec
 
 
 def _is_data(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a row is like the rows below it: it has numbers or times where they do, and nothing else there."""
+    """Whether a row is like the rows below it: it has numbers or times where they do, or texts of the same form."""
     below = [row for row in rows if len(row) == len(header)]
-    alike = []
+    values, forms = list[bool](), list[tuple[str, bool]]()
     for i, cell in enumerate(header):
-        values = [row[i] for row in below if row[i].strip()]
-        if not below or (values and sum(map(_is_value, values)) >= MIN_SHARE_OF_VALUES * len(values)):
-            alike.append(_is_value(cell))
-    return any(alike) and (not below or all(alike))
+        cells = [row[i] for row in below if row[i].strip()]
+        if cell.strip() and (not below or _are_mostly(map(_is_value, cells), len(cells))):
+            values.append(_is_value(cell))
+        form = Counter(map(_form, cells)).most_common(1)[0][0] if cells else ""
+        if cell.strip() and SEVERAL_SORTS.search(form) and _are_mostly((_form(c) == form for c in cells), len(cells)):
+            forms.append((cell, _form(cell) == form))
+    return _are_of_rows(forms, values) or (any(values) and (not below or all(values)))
+
+
+def _are_of_rows(forms: Sequence[tuple[str, bool]], values: Sequence[bool]) -> bool:
+    """Whether cells are surely no names: a number or time as below it, or, beside no number, ids as below them."""
+    if any(is_alike and _is_value(cell) for cell, is_alike in forms):
+        return True
+    sure = len(forms) > 1 or any(SURE_VALUE.search(cell) for cell, _ in forms)
+    return sure and not values and all(is_alike for _, is_alike in forms)
+
+
+def _are_mostly(facts: Iterable[bool], count: int) -> bool:
+    return count > 0 and sum(facts) >= MIN_SHARE_OF_VALUES * count
+
+
+def _form(cell: str) -> str:
+    """How a cell is written: a run of digits as 9, one of letters as a.
+
+    >>> _form("C-1042"), _form("5 Jan 2024")
+    ('a-9', '9 a 9')
+    """
+    return LETTERS.sub("a", DIGITS.sub("9", cell.strip()))
 
 
 def _is_value(cell: str) -> bool:

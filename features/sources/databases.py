@@ -24,6 +24,7 @@ from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source, require_columns, require_personal, require_table
 from features.sql_text import quote_name, quote_text
 from features.system_errors import explain_system_error
+from features.user_paths import real_path
 
 ATTACHED_NAME = "regulars_source"
 BATCH_ROWS = 100_000
@@ -246,7 +247,7 @@ class _SQLiteSession:
 @contextmanager
 def _open_sqlite(path: Path, source: Source) -> Iterator[_SQLiteSession]:
     """Open one read transaction, so that counting and reading see the same rows."""
-    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
+    uri = f"file:{quote(str(real_path(path)))}?mode=ro"
     with sqlite.connect(uri, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.executescript(f"PRAGMA busy_timeout = {LOCK_TIMEOUT}")
         cursor.executescript("BEGIN")

@@ -22,6 +22,7 @@ from features.errors import UsageError
 from features.sources.files import data_format
 from features.sources.query import QUERY_RULE, require_one_select, without_semicolon
 from features.sql_text import quote_text
+from features.user_paths import user_path
 
 READERS = ("read_csv", "read_csv_auto", "read_parquet", "parquet_scan")
 OTHER_READERS = (
@@ -197,7 +198,7 @@ def _is_file(name: str) -> bool:
 def _absolute(path: str, section: str, folder: Path) -> str:
     """A path on this machine that does not depend on where the command was started."""
     local = _local(path, section)
-    return local if URL.match(local) else str((folder / Path(local).expanduser()).absolute())
+    return local if URL.match(local) else str(user_path(local, folder).absolute())
 
 
 def _local(path: str, section: str) -> str:

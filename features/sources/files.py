@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.errors import DataError, EmptyError, sample
-from features.sources.source import Source, suggest_column
+from features.sources.source import Source, describe_columns
+from features.user_paths import user_path
 
 FILE_FORMATS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv",
@@ -98,7 +99,7 @@ def find_files(source: str, folder: Path) -> list[Path]:
     Raises:
         DataError: There are no files.
     """
-    path = folder / Path(source).expanduser()
+    path = user_path(source, folder)
     if path.is_dir():
         files = sorted(_data_files(path))
     elif os.path.lexists(path):
@@ -130,7 +131,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def files_not_read(source: str, folder: Path) -> list[str]:
     """Return the names of files in a folder that have none of our formats; none for a file or a glob."""
-    path = folder / Path(source).expanduser()
+    path = user_path(source, folder)
     others = (f for f in _files_below(path) if _suffix(f) not in FILE_FORMATS) if path.is_dir() else ()
     return sorted(file.name for file in others if not SIDE_FILES.fullmatch(file.name))
 
@@ -263,7 +264,7 @@ def require_columns_of_files(source: Source, roles: Mapping[str, str], read: Fil
     for role, lacking, example in _missing_columns(roles, read):
         column, file = roles[role], lacking[0]
         others = f" and {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
-        hint = f"{suggest_column(column, file.columns)}it has {', '.join(file.columns)}"
+        hint = describe_columns(column, file.columns)
         if NUMBERED_COLUMN.fullmatch(file.columns[0]):
             hint = "it seems to have no header"
         raise DataError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from features.errors import UsageError, sample
 from features.sources.query import query_problem
+from features.user_paths import user_path
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
 KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"
@@ -19,6 +20,7 @@ POSTGRES_URL = re.compile(
     rf"postgres(ql)?://([^:@/?#\s]*@)?{HOST}(,{HOST})*(/[^:@/?#\s]*)?(\?[^?#@\s]*)?", re.IGNORECASE
 )
 SECRET_OPTION = re.compile(r"[?&][^=&]*(passw|pwd|secret)[^=&]*=", re.IGNORECASE)
+VALUE_OF_ROW = re.compile(r"@.+\.|\b\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}\b")  # an address or a day
 VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CREDENTIALS_IN_URL = (
     "source must not contain a password: remove it from the URL (postgresql://user@host:5432/dbname) and put it into "
@@ -98,7 +100,7 @@ class Source:
         >>> Source("events", "duckdb:////srv/shop.duckdb").path(Path("/data")).as_posix()
         '/srv/shop.duckdb'
         """
-        return folder / Path(_file(self.source)).expanduser()
+        return user_path(_file(self.source), folder)
 
     def password(self) -> str:
         """Return the password from the variable `password_env`; '' lets libpq find it (PGPASSWORD, ~/.pgpass).
@@ -132,8 +134,7 @@ def require_columns(section: str, roles: Mapping[str, str], columns: Iterable[st
     for role, column in roles.items():
         if column and column not in columns:
             raise UsageError(
-                f"[{section}] {role}: the source has no column {column!r}; "
-                f"{suggest_column(column, columns)}it has {', '.join(columns)}"
+                f"[{section}] {role}: the source has no column {column!r}; {describe_columns(column, columns)}"
             )
 
 
@@ -147,8 +148,7 @@ def require_personal(source: Source, columns: Iterable[str]) -> None:
     for name in source.personal:
         if name not in columns:
             raise UsageError(
-                f"[{source.section}] personal: the source has no column {name!r}; "
-                f"{suggest_column(name, columns)}it has {', '.join(columns)}"
+                f"[{source.section}] personal: the source has no column {name!r}; {describe_columns(name, columns)}"
             )
 
 
@@ -165,6 +165,20 @@ def require_table(source: Source, tables: Mapping[str, str]) -> str:
             f"{suggest_column(source.table, tables)}{hint}"
         )
     return tables[source.table]
+
+
+def describe_columns(name: str, columns: Iterable[str]) -> str:
+    """Return the columns that there are instead of a missing one, for messages; never values of a row.
+
+    >>> describe_columns("custmer", ["customer", "time"])
+    "did you mean 'customer'? it has customer, time"
+    >>> describe_columns("customer", ["ann@shop.com", "5.50"])
+    'its first line seems to be a row, not names of columns: add a header'
+    """
+    columns = list(columns)
+    if any(map(VALUE_OF_ROW.search, columns)):
+        return "its first line seems to be a row, not names of columns: add a header"
+    return f"{suggest_column(name, columns)}it has {', '.join(columns)}"
 
 
 def suggest_column(name: str, known: Iterable[str]) -> str:

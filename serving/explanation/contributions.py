@@ -2,22 +2,24 @@
 
 SHAP values add up in the models' margins (log-odds and log spend), but users read probabilities and money. Along the
 straight path in the margins from the base (the mean margin) to the customer, each feature receives its share of every
-step (Aumann and Shapley, Values of Non-Atomic Games, 1974), so base plus contributions is the predicted number.
+step (Aumann and Shapley, Values of Non-Atomic Games, 1974), so base plus contributions is the predicted number. What
+features that are predictions themselves contribute is handed on to the behaviour that they are made of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from features.feature import Feature
-from features.phrases import Row
+from features.phrases import format_reading
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import Margin
+from training.artifact.reasons import Wording, hand_on_contributions, largest_reasons, read_shares
 
 SLICE_ROWS = 8192  # rows computed together, to bound the memory of intermediate arrays
 # Nodes of the quadrature by the largest length of the path; the relative error stays below 1e-12.
@@ -30,7 +32,7 @@ class Contributions:
 
     Attributes:
         unit: 'probability' or 'money'.
-        base: The prediction at the mean margins.
+        base: The starting point: the prediction for a typical customer, at the mean margins of the training customers.
         values: Contributions (n, p) in the unit; base plus their sum over p is `total`.
         total: The prediction (n,).
     """
@@ -50,7 +52,7 @@ def compute_contributions(
 
     Args:
         bundle: A churn or a value model.
-        features: A feature table (n rows), in Arrow or pandas.
+        features: A feature table (n rows), in Arrow or pandas, with the shares of `Snapshots.rows`.
         predicted: The model's predictions for the same rows; by default they are computed.
 
     Returns:
@@ -71,7 +73,11 @@ def compute_contributions(
         values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
         contributions["value"] = Contributions("money", _sigmoid(-z0) * float(np.exp(l0)), values, predicted["value"])
         contributions |= _longer_horizons(bundle, X, predicted, contributions["value"])
-    return contributions
+    shares = read_shares(features)
+    return {
+        name: replace(part, values=hand_on_contributions(part.values, bundle.features, shares))
+        for name, part in contributions.items()
+    }
 
 
 def _longer_horizons(
@@ -121,7 +127,7 @@ def shap_explanation(
 def top_reasons(
     part: Contributions, features: pa.Table, catalog: Sequence[Feature], most: int
 ) -> list[list[dict[str, Any]]]:
-    """Return the largest contributions of each customer as reasons: one of each family, and no reading twice.
+    """Return the families with the largest net contributions to each customer's prediction, as reasons in words.
 
     Args:
         part: The contributions of n customers.
@@ -130,42 +136,10 @@ def top_reasons(
         most: The largest number of reasons; a contribution of zero is no reason.
 
     Returns:
-        For each customer, reasons with feature, phrase, reading and contribution, the largest first.
+        For each customer, reasons with feature, phrase, reading and contribution, the largest first; see
+        `training.artifact.reasons.largest_reasons`.
     """
-    order = np.argsort(-np.abs(part.values), axis=1, kind="stable")
-    columns = {name: features[name].to_pylist() for name in features.column_names}
-    return [
-        _customer_reasons(part.values[row], places, _Row(columns, row), catalog, most)
-        for row, places in enumerate(order)
-    ]
-
-
-def _customer_reasons(
-    amounts: np.ndarray, places: np.ndarray, row: Row, catalog: Sequence[Feature], most: int
-) -> list[dict[str, Any]]:
-    """Return the first `most` reasons of a customer, without repeated families and readings."""
-    seen: set[str] = set()
-    reasons: list[dict[str, Any]] = []
-    for place in places:
-        feature, amount = catalog[place], float(amounts[place])
-        if len(reasons) == most or amount == 0.0:
-            break
-        if feature.family in seen or (reading := feature.format_reading(row)) in seen:
-            continue
-        seen |= {feature.family, reading}
-        reasons.append({"feature": feature.name, "phrase": feature.phrase, "reading": reading, "contribution": amount})
-    return reasons
-
-
-class _Row(dict[str, Any]):
-    """One customer's features, read from the columns only when a reading uses them."""
-
-    def __init__(self, columns: dict[str, list[Any]], row: int):
-        super().__init__()
-        self.columns, self.row = columns, row
-
-    def __missing__(self, name: str) -> Any:
-        return self.columns[name][self.row]
+    return largest_reasons(part.values, features, [Wording.of(feature) for feature in catalog], most, format_reading)
 
 
 def _margin_shap_values(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarray, float]:

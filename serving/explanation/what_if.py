@@ -27,6 +27,7 @@ from serving.explanation.what_if_changes import CONTACTS, HypotheticalChange, Us
 from serving.language.feature_phrases import translate_features
 from serving.language.messages import N_, get_language
 from training.artifact.bundle import ModelBundle
+from training.artifact.reasons import Wording, rank_families
 
 MOST_ACTIONS = 5  # the most frequent actions are tried
 MOST_READINGS = 3  # in each answer
@@ -47,7 +48,7 @@ class ReadingChange:
         phrase: The feature in words.
         before: The customer's reading.
         after: The reading after the change.
-        effect: The change of its contribution to the risk, in probability.
+        effect: The change of the net contribution of its family to the risk, in probability.
     """
 
     feature: str
@@ -59,11 +60,19 @@ class ReadingChange:
 
 @dataclass(frozen=True)
 class WhatIfAnswer:
-    """A change, the risk that the model predicts after it, and the readings that change the risk most."""
+    """A change, and the risk that the model predicts after it.
+
+    Attributes:
+        change: The change.
+        risk: The risk after it.
+        moved: The readings whose change lowers the risk most.
+        rest: The effect of everything else: with the effects of `moved`, it adds up to the change of the risk.
+    """
 
     change: HypotheticalChange
     risk: float
     moved: tuple[ReadingChange, ...]
+    rest: float
 
 
 @dataclass(frozen=True)
@@ -166,6 +175,8 @@ def _reading_lines(answer: WhatIfAnswer) -> Iterator[str]:
     for moved in answer.moved:
         points = f"{100 * moved.effect:+.1f} points"
         yield f"  {'':>12}  {moved.after}, instead of: {moved.before}  [{moved.phrase}: {points}]"
+    if answer.moved:
+        yield f"  {'':>12}  everything else together  [{100 * answer.rest:+.1f} points]"
 
 
 def _common_actions(at: CutoffLog) -> Iterator[tuple[str, int | None]]:
@@ -192,11 +203,11 @@ def _measure_quartiles(at: CutoffLog) -> Iterator[tuple[str, tuple[int, int]]]:
 
 def keep_cohort_values(versions: pa.Table, row: pa.Table) -> tuple[pa.Table, tuple[str, ...]]:
     """Keep the cohort's value of features that differ for the unchanged customer (first row); return their names."""
-    unchanged = tuple(name for name in versions.column_names if not _same(versions[name][0], row[name][0]))
-    for name in unchanged:
+    differing = [name for name in versions.column_names if not _same(versions[name][0], row[name][0])]
+    for name in differing:
         cohort_value = pa.chunked_array([pa.array([row[name][0].as_py()] * versions.num_rows, row[name].type)])
         versions = versions.set_column(versions.column_names.index(name), name, cohort_value)
-    return versions, unchanged
+    return versions, tuple(name for name in differing if ":" not in name)  # shares are no features
 
 
 def _same(a: pa.Scalar, b: pa.Scalar) -> bool:
@@ -226,18 +237,27 @@ def _answer(
 ) -> WhatIfAnswer:
     pair = pa.concat_tables([rows.slice(0, 1), rows.slice(place + 1, 1)])
     values = compute_contributions(bundle, pair)["churn"].values
-    return WhatIfAnswer(change, float(risks[place]), tuple(_reading_changes(pair, values[1] - values[0], catalog)))
+    effects = values[1] - values[0]
+    moved = tuple(_reading_changes(pair, effects, catalog))
+    rest = float(effects.sum()) - sum(reading.effect for reading in moved)
+    return WhatIfAnswer(change, float(risks[place]), moved, rest)
 
 
 def _reading_changes(pair: pa.Table, effects: np.ndarray, catalog: Sequence[Feature]) -> Iterator[ReadingChange]:
-    """Yield the actionable readings whose change lowers the risk most, one of each family."""
+    """Yield the families whose change lowers the risk most, each in the words of an actionable reading that changed."""
     before, after = pair.to_pylist()
-    families: set[str] = set()
-    for place in np.argsort(effects, kind="stable"):
-        feature, effect = catalog[place], float(effects[place])
-        if len(families) == MOST_READINGS or effect > -SMALLEST_EFFECT:
+    ranked = rank_families(effects[None], [Wording.of(feature) for feature in catalog])
+    chosen = 0
+    for family in np.argsort(ranked.net[0], kind="stable"):
+        effect = float(ranked.net[0, family])
+        if chosen == MOST_READINGS or effect > -SMALLEST_EFFECT:
             return
-        readings = feature.format_reading(before), feature.format_reading(after)
-        if feature.actionable and feature.family not in families and readings[0] != readings[1]:
-            families.add(feature.family)
-            yield ReadingChange(feature.name, feature.phrase, *readings, effect)
+        members = [place for place, feature in enumerate(catalog) if feature.family == ranked.names[family]]
+        speaker = ranked.speakers[0, family]
+        for place in sorted(members, key=lambda member: (member != speaker, effects[member])):
+            feature = catalog[place]
+            readings = feature.format_reading(before), feature.format_reading(after)
+            if feature.actionable and readings[0] != readings[1]:
+                chosen += 1
+                yield ReadingChange(feature.name, feature.phrase, *readings, effect)
+                break

@@ -22,6 +22,7 @@ from features.json_files import file_digest
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, manifest_text, read_manifest
 from features.outputs.parquet_files import read_parquet
+from features.user_paths import real_path
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -114,7 +115,7 @@ def find_plan(config: Config, name: str) -> Plan:
     """
     cutoff, campaign = plan_reference(name)
     plan = read_plan(config, cutoff, campaign)
-    if len(Path(name).parts) > 2 and Path(name).resolve() != plan.folder.resolve():
+    if len(Path(name).parts) > 2 and real_path(Path(name)) != real_path(plan.folder):
         raise UsageError(
             f"{name} is not a plan of this config; its plan of that name is {plan.folder}: name that one, or use the "
             "other config"

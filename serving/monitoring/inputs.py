@@ -65,7 +65,8 @@ class MonitorInputs:
         references: The cutoffs that features are compared with.
         features: The catalog; empty if the cutoff is outside the log.
         columns: By cutoff and feature, the values (n,) for a sample of the cohort.
-        end: The first day that is not in the log; labels up to it are mature.
+        end: The first day whose rows may still arrive, or that is not in the log; labels up to it are mature.
+        waits: The last days before the end of the log, or before the cutoff, for whose rows labels still wait.
     """
 
     vitals: LogProfile
@@ -73,6 +74,7 @@ class MonitorInputs:
     features: tuple[Feature, ...]
     columns: dict[date, dict[str, np.ndarray]]
     end: date
+    waits: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,10 @@ def read_monitored_log(log: Log, scores: Scores, scored: Sequence[date]) -> Iter
     config, cutoff = log.config, scores.cutoff
     with checked_log(log) as (engine, tables, own):
         vitals = profile_log(tables, cutoff, engine, bool(config.events.known_at))
-        end = min(tables.end, cutoff)
+        end = min(tables.labels_end, cutoff)
         references = find_references(config, cutoff, tables, scored)
-        inputs = MonitorInputs(vitals, references, (), {}, end)
+        waits = (min(tables.end, cutoff) - end).days
+        inputs = MonitorInputs(vitals, references, (), {}, end, waits)
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*references.cutoffs, cutoff]
             planned = snapshot_query(

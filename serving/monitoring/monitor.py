@@ -37,7 +37,7 @@ from serving.monitoring.feature_drift import compare_with_references, drift_note
 from serving.monitoring.findings import data_findings, drift_findings, segment_findings, unusable_log_finding
 from serving.monitoring.inputs import MonitorInputs, read_monitored_log
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record
-from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs
+from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs, waiting_notes
 from serving.monitoring.performance import performance_findings as of_performance
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation.group_rates import segment_rates
@@ -161,6 +161,7 @@ def _observe(log: Log, scores: Scores, tr: Language) -> _Observations:
         observations.drift = compare_with_references(config, monitored.inputs, scores, earlier, tr)
         observations.notes += drift_notes(monitored.inputs, observations.drift, tr)
         observations.performance = evaluate_cutoffs(config, monitored, scores, earlier)
+        observations.notes += waiting_notes(config, monitored.inputs, [*earlier, scores.cutoff], tr)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.drivers.get("churn", [])}
     observations.findings += [
         *drift_findings(observations.drift, drivers, tr),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from features.task import Window
 from serving.language.formats import format_share
 from serving.language.messages import N_, Language
 from serving.monitoring.alerts import Finding
-from serving.monitoring.inputs import MonitoredLog
+from serving.monitoring.inputs import MonitoredLog, MonitorInputs
 from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.expected_performance import expected_metrics, realised_metrics
 from serving.statistics.proportions import Estimate
@@ -93,6 +93,30 @@ def evaluate_cutoffs(
         labels = log.outcomes(scored) if task.is_mature(scored.cutoff, end) else None
         figures += list(_figures(scored, labels, config.training.seed))
     return figures
+
+
+def waiting_notes(config: Config, inputs: MonitorInputs, cutoffs: Sequence[date], tr: Language) -> Iterator[str]:
+    """Says which scored cutoffs have no outcome yet only because rows of their horizon may still arrive.
+
+    Args:
+        config: The business.
+        inputs: What was read from the log.
+        cutoffs: The scored cutoffs.
+        tr: The language of the text.
+
+    Yields:
+        No sentence or one.
+    """
+    task, log_end = config.task.to_task(), inputs.end + timedelta(days=inputs.waits)
+    waiting = [c for c in cutoffs if task.is_mature(c, log_end) and not task.is_mature(c, inputs.end)]
+    if waiting:
+        yield tr(
+            "The scores of {cutoffs} are not compared with outcomes yet: rows become known late, so outcomes count up "
+            "to {end}, {days} days before the end of the log ([task] label_delay).",
+            cutoffs=", ".join(map(str, waiting)),
+            end=str(inputs.end),
+            days=inputs.waits,
+        )
 
 
 def weekly_cutoffs(earlier: Sequence[date], cutoff: date) -> list[date]:

@@ -164,7 +164,8 @@ def _listed_customers(log: Log, rule: Exclusion, cutoff: date, lists: dict[str, 
     lists[rule.why] = match
     if match.is_wrong:
         raise DataError(f"{excluded.where}: {match.text()}. {WRONG_LIST}")
-    return sorted({persons.name_at(own_id, cutoff) for name in excluded.names for own_id in persons.ids_of(name)})
+    names = {name for names in excluded.names for name in names}
+    return sorted({persons.name_at(own_id, cutoff) for name in names for own_id in persons.ids_of(name)})
 
 
 def _attribute_columns(log: Log, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:

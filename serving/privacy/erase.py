@@ -20,6 +20,7 @@ from typing import Any
 from features.atomic_files import report_write_errors
 from features.json_files import file_digest
 from features.private_folders import remove_path
+from features.user_paths import real_path
 from serving.privacy.spellings import same_names
 
 STAGING, READY = ".forgetting", "ready.json"
@@ -160,11 +161,11 @@ def apply_staged(root: Path, folders: Iterable[Path] = ()) -> list[tuple[str, st
         The changed places, each with its change in words.
     """
     staging, applied = root / STAGING, []
-    allowed = [root.resolve(), *(folder.resolve() for folder in folders)]
+    allowed = [*(real_path(folder) for folder in (root, *folders))]
     with report_write_errors(root):
         for written, staged, what in _ready_changes(staging / READY):
             place = root / written  # an absolute place stays what it is
-            if not any(place.parent.resolve().is_relative_to(folder) for folder in allowed) or place in allowed:
+            if not any(real_path(place.parent).is_relative_to(folder) for folder in allowed) or place in allowed:
                 continue  # the list was changed by something else
             if not staged:
                 remove_path(place)
@@ -197,7 +198,7 @@ def _ready_changes(file: Path) -> list[tuple[str, str, str]]:
 
 
 def _written_place(place: Path, root: Path) -> str:
-    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place.resolve())
+    return str(place.relative_to(root)) if place.is_relative_to(root) else str(real_path(place))
 
 
 def _move(staged: Path, place: Path) -> None:

@@ -18,7 +18,15 @@ from typing import Any
 from features.config.load import Config
 from features.errors import DataError, RegularsError
 from features.file_locks import exclusive_lock
-from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, read_forgotten, stored_id, stored_ids
+from features.intake.customer_ids import (
+    IDS_FILE,
+    DamagedFileError,
+    forgotten_list,
+    read_intact_lists,
+    stored_id,
+    stored_ids,
+    unchecked_stored_id,
+)
 from features.intake.earlier_ids import earlier_names
 from features.intake.identifiers import identifier_text
 from features.intake.identity import persons_of
@@ -29,6 +37,7 @@ from features.outputs.ownership import require_output_folder
 from features.private_folders import SCRATCH_NAME, abandoned, remove_abandoned
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
+from features.user_paths import user_path
 from serving.privacy.erase import STAGING, Erasure, apply_staged, changes_in_words, discard_staged, mark_ready
 from serving.privacy.error_reports import remove_error_reports
 from serving.privacy.file_contents import UnreadableFileError
@@ -41,6 +50,10 @@ from training.registry.mlflow_tracking import without_credentials
 from training.registry.tracking_store import ARTIFACTS, store_file, tracking_uri
 
 MOST_LISTED = 5
+LIST_DAMAGED = (
+    "is damaged: who was forgotten before is unknown, so no command reads the log. Restore it from a backup, or remove "
+    "it and forget everybody on it again"
+)
 HASHED = re.compile("[0-9a-f]{32}")
 
 
@@ -154,7 +167,8 @@ def _search(config: Config, customer: str) -> _Search:
     versions = _registered_models(config, unopened)
     name, member = _identify(config, customer, versions, unopened)
     ids = _ids_of_person(config, customer, name, notes, unopened)
-    listed = read_forgotten(config)
+    listed, damaged = read_intact_lists(config)
+    unopened += [(str(path), LIST_DAMAGED) for path in damaged]
     erasure = stage_changes(
         _new_erasure(config, {*ids, *_given_names(config, customer)}),
         lambda path, manifest: _correct_log_marks(path, manifest, member),
@@ -166,9 +180,8 @@ def _search(config: Config, customer: str) -> _Search:
 def _erase(config: Config, search: _Search) -> None:
     """Puts the staged changes in place, and deletes the rows of the database; can be repeated."""
     if not search.listed:  # staged with the files, so that a crash leaves both or neither
-        text = forgotten_list_text(config, *search.ids)
-        place, what = config.output / FORGOTTEN_FILE, "the customer is on the list of the forgotten"
-        search.erasure.write(place, text, what)
+        place, text = forgotten_list(config, *search.ids)
+        search.erasure.write(place, text, "the customer is on the list of the forgotten")
     mark_ready(search.erasure)
     apply_staged(config.output, search.erasure.folders)
     if config.serving.database:
@@ -196,7 +209,7 @@ def _model_store_changes(config: Config, search: _Search, confirmed: bool) -> li
 
 def _scratch_changes(config: Config, confirmed: bool) -> list[tuple[str, str]]:
     """Removes temporary folders that killed commands left, or only lists them; the changes in words."""
-    scratch = config.folder / Path(config.engine.scratch).expanduser()  # the config's folder if there is none
+    scratch = user_path(config.engine.scratch, config.folder)  # the config's folder if there is none
     parents = {Path(tempfile.gettempdir()), *([scratch] if config.engine.scratch and scratch.is_dir() else [])}
     list_them = remove_abandoned if confirmed else abandoned
     return [(str(path), LEFT_BEHIND) for parent in sorted(parents) for path in list_them(parent, SCRATCH_NAME)]
@@ -225,7 +238,9 @@ def _ids_of_person(
     if len(ids) > 1:
         notes.append(f"by [identity] the person has {len(ids) - 1:,} more ids, which are forgotten too")
     forms = same_names({customer})
-    return tuple(dict.fromkeys([*ids, *(stored_ids(config, sorted(forms)) if len(forms) > 1 else [])]))
+    with suppress(DamagedFileError):  # `_identify` lists it
+        ids = (*ids, *(stored_ids(config, sorted(forms)) if len(forms) > 1 else ()))
+    return tuple(dict.fromkeys(ids))
 
 
 def _given_names(config: Config, customer: str) -> set[str]:
@@ -261,7 +276,11 @@ def _identify(
     config: Config, customer: str, versions: list[ModelLineage], unopened: list[tuple[str, str]]
 ) -> tuple[str, Membership | None]:
     """The customer's stored id, and the result of `_find_member`; the user may also give the hash, as pages show it."""
-    name = stored_id(config, customer)
+    try:
+        name = stored_id(config, customer)
+    except DamagedFileError as problem:
+        unopened.append((IDS_FILE, f"the key of hashed ids was not checked: {problem}"))
+        name = unchecked_stored_id(config, customer)
     member = _find_member(config, name, versions, unopened)
     if config.privacy.hash_ids and HASHED.fullmatch(customer) and not (member and member.rows):
         other = _find_member(config, customer, versions, [])

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from features.atomic_files import leftovers_of
 from features.errors import RefusedError
-from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE
+from features.intake.customer_ids import IDS_FILE, is_forgotten_list
 from features.private_folders import in_use
 from features.snapshots.cache import PART_NAME
+from features.user_paths import real_path
 from serving.privacy.documents import CorrectManifest, update_documents
 from serving.privacy.erase import STAGING, Erasure, begin_staging
 from serving.privacy.file_contents import UnreadableFileError, texts_in
@@ -94,9 +95,9 @@ def _files_below(erasure: Erasure, root: Path) -> Iterator[Path]:
 
 def _is_searched(erasure: Erasure, file: Path) -> bool:
     """Whether a file is to be searched; one that is no regular file is listed."""
-    if file.resolve() in erasure.data:
+    if real_path(file) in erasure.data:
         return False
-    if file.parent == erasure.root and (file.name in (IDS_FILE, FORGOTTEN_FILE) or file.name == f"{STAGING}.lock"):
+    if file.parent == erasure.root and (is_forgotten_list(file.name) or file.name in (IDS_FILE, f"{STAGING}.lock")):
         return False
     try:
         mode = file.lstat().st_mode

@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 from features.config.load import Config
 from features.errors import DataError, UsageError, sample
 from features.json_files import file_digest
-from features.outputs.manifests import ScoreManifest, read_required_manifest
+from features.outputs.manifests import ScoreManifest, read_required_manifest, rewriting_advice
 from features.outputs.parquet_files import open_parquet, read_parquet
 from features.task import other_zone
 from training.artifact.spread import Spread, read_spread
 
 MANIFEST = "_manifest.json"
+NEVER_NULL = ("customer_id", "churn_probability", "tier", "segment")
+MONEY_COLUMNS = ("value", "value_low", "value_high", "value_at_risk")
 COMPRESSION = "zstd"
 
 
@@ -78,15 +80,20 @@ class Scores:
         """Read one of the manifest's parts.
 
         Raises:
-            DataError: The file has changed since it was written.
+            DataError: The file has changed since it was written, or lacks values that every customer has.
         """
-        return read_parquet(self.folder / part["file"], sha256=part["sha256"])
+        return self._read_file(part, None)
 
     def read_columns(self, columns: Sequence[str]) -> pa.Table:
         """Read some columns of all score rows; raises DataError as `read_part` does, and if a column is missing."""
-        return pa.concat_tables(
-            read_parquet(self.folder / part["file"], columns, part["sha256"]) for part in self.manifest.parts
-        )
+        return pa.concat_tables(self._read_file(part, columns) for part in self.manifest.parts)
+
+    def _read_file(self, part: Mapping[str, Any], columns: Sequence[str] | None) -> pa.Table:
+        path = self.folder / part["file"]
+        table = read_parquet(path, columns, part["sha256"])
+        if lacking := columns_with_gaps(table):
+            raise DataError(f"{path}: some rows have no {', '.join(lacking)}; {rewriting_advice(path)}")
+        return table
 
     @property
     def schema(self) -> pa.Schema:
@@ -150,6 +157,19 @@ class Scores:
                 f"`regulars score --cutoff {self.cutoff}` writes them"
             )
         return pd.DataFrame(by_target[target])
+
+
+def columns_with_gaps(table: pa.Table) -> list[str]:
+    """Return the columns of a score table that lack values although every customer has one there.
+
+    Churn, tier and segment are never null; the predictions of money are null for everybody or for nobody.
+
+    >>> columns_with_gaps(pa.table({"tier": ["high", None], "value": [1.0, None], "value_low": [None, None]}))
+    ['tier', 'value']
+    """
+    nulls = {name: table[name].null_count for name in table.column_names}
+    partly = [name for name in MONEY_COLUMNS if 0 < nulls.get(name, 0) < table.num_rows]
+    return [*(name for name in NEVER_NULL if nulls.get(name)), *partly]
 
 
 def total_value_interval(

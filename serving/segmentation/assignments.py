@@ -11,12 +11,14 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES, SEGMENTS, TIERS
+from features.errors import DataError
 from serving.language.messages import Language, get_language
 from serving.scoring import value_tiers
 from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation import clusters, lifecycle_stages, rfm
 from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import CohortHistory
+from serving.segmentation.lifecycle_stages import CONTRACT_RULES, STAGE_RULES
 from serving.segmentation.transitions import GroupHistory
 
 SCORED_COLUMNS = ("customer_id", "churn_probability", "value", "value_at_risk", "tier", "segment")
@@ -83,7 +85,7 @@ def feature_groupings(config: Config, history: CohortHistory, micro_segments: Cl
             "stage",
             LIFECYCLE_STAGES,
             _stage_codes(config, history),
-            [tr(rule) for rule in lifecycle_stages.STAGE_RULES],
+            [tr(rule) for rule in (STAGE_RULES if history.names.frequency else CONTRACT_RULES)],
         )
     )
     if micro_segments is not None:
@@ -130,26 +132,37 @@ def read_scored_columns(scores: Scores) -> pa.Table:
     return scores.read_columns(SCORED_COLUMNS).sort_by("customer_id")
 
 
-def score_groupings(scored: pa.Table, version: int, tr: Language) -> list[Grouping]:
+def score_groupings(scores: Scores, scored: pa.Table, tr: Language) -> list[Grouping]:
     """Return tier and segment of the scored customers as segmentations.
 
     Args:
-        scored: The score columns, as `read_scored_columns` returns them.
-        version: The version of the rules by which they were scored.
+        scores: The scores.
+        scored: Their columns, as `read_scored_columns` returns them.
         tr: The language of the rules.
 
     Returns:
-        Both segmentations.
+        Both segmentations, with the rules of the version by which they were scored.
+
+    Raises:
+        DataError: A customer has a tier or segment that Regulars does not assign.
     """
-    rules = value_tiers.TIER_RULES | value_tiers.segment_rules(version)
-    return [
-        Grouping(name, groups, _codes(scored[name], groups), [tr(rules[group]) for group in groups])
-        for name, groups in SCORED_GROUPS.items()
-    ]
+    rules = value_tiers.TIER_RULES | value_tiers.segment_rules(scores.manifest.segment_rules)
+    groupings = []
+    for name, groups in SCORED_GROUPS.items():
+        codes = _codes(scored[name], groups)
+        if unknown := int((codes == lifecycle_stages.ABSENT).sum()):
+            raise DataError(
+                f"{scores.folder}: {unknown:,} of {scored.num_rows:,} customers have a {name} other than "
+                f"{', '.join(groups)}; run `regulars score --cutoff {scores.cutoff}` again"
+            )
+        groupings.append(Grouping(name, groups, codes, [tr(rules[group]) for group in groups]))
+    return groupings
 
 
 def _codes(column: pa.ChunkedArray, groups: Sequence[str]) -> np.ndarray:
-    return np.asarray(pc.index_in(column, pa.array(list(groups), pa.string())).to_numpy())
+    """The index of each row's group (n,); ABSENT where there is none of these."""
+    places = pc.index_in(column.cast(pa.string()), pa.array(list(groups), pa.string()))
+    return np.asarray(places.fill_null(lifecycle_stages.ABSENT).to_numpy())
 
 
 def group_histories(history: CohortHistory, groupings: Sequence[Grouping]) -> list[GroupHistory]:

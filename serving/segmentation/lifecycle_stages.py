@@ -30,6 +30,14 @@ STAGE_RULES = (  # for readers, by stage
     N_("silent for over 3 times the usual gap (and a horizon)"),
     N_("was a customer at an earlier cutoff, and is no more"),
 )
+CONTRACT_RULES = (  # of a log that has only contracts: nobody grows, declines or is silent
+    N_("the contract began within one horizon"),
+    "",
+    N_("the contract began earlier"),
+    "",
+    "",
+    N_("had a contract at an earlier cutoff, and has none any more"),
+)
 
 
 def pace_change(recent: np.ndarray, before: np.ndarray, tenure: np.ndarray, days: int) -> np.ndarray:

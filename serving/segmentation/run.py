@@ -94,7 +94,7 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
     _check_customers(scores, scored, history.rows["customer_id"].take(pa.array(now)))
     micro_segments = fit_micro_segments(config, history, now)
     current = feature_groupings(config, history, micro_segments)
-    groupings = [*current, *score_groupings(scored, scores.manifest.segment_rules, tr)]
+    groupings = [*current, *score_groupings(scores, scored, tr)]
     tables = {
         "customers": _customers(history, now, current, scored),
         "segments": _segment_rows(config, history, groupings, scored, now, scores.spread),

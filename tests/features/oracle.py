@@ -91,6 +91,17 @@ def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> 
     return labels_by_key
 
 
+def labels_as_known(
+    lines: Sequence[Line], keys: Iterable[tuple[str, date]], day: date, setting: Setting
+) -> dict[tuple[str, date], Values]:
+    """Labels of customers and cutoffs from the lines that were known before a day, as if the log ended there."""
+    known_lines = [line for line in with_uses(lines) if seen_on(line) < day]
+    return {
+        (who, cutoff): labels([line for line in known_lines if line["customer"] == who], cutoff, setting, day)
+        for who, cutoff in keys
+    }
+
+
 def features(lines: Sequence[Line], cutoff: date, setting: Setting, log_start: date, usual: Fraction) -> Values:
     """All features of one customer with at least one purchase."""
     every = orders(lines)

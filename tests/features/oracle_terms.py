@@ -15,6 +15,12 @@ Term = Mapping[str, Any]
 GRACE = 7
 
 
+def as_known(terms: Sequence[Term], day: date) -> list[Term]:
+    """Return the terms whose start was known before a day; one whose end was not known runs."""
+    begun = [term for term in terms if has_begun(term, day)]
+    return [term if has_ended(term, day) else {**term, "end": None, "end_known": None} for term in begun]
+
+
 def in_cohort(terms: Sequence[Term], cutoff: date) -> bool:
     """Return whether some term had begun and not ended, as far as was known before the cutoff."""
     return any(has_begun(term, cutoff) and not has_ended(term, cutoff) for term in terms)

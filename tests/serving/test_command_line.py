@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from datetime import date
 
 import click
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import regulars
+from features.errors import RegularsWarning
 from serving import command_line
 from serving.command_line import DayType, closing_lines
 
@@ -39,6 +41,20 @@ def test_the_program_is_named_by_its_path_where_it_is_not_installed(monkeypatch:
     assert command_line.program_name() == "'/a folder/regulars.py'"
     monkeypatch.setattr(sys, "argv", ["pytest"])
     assert command_line.program_name() == "regulars"
+
+
+def test_a_warning_of_ours_is_a_note_without_a_line_of_code() -> None:
+    group = command_line.CommandGroup(name="regulars", sections={"Data": ("check",)})
+
+    @group.command("check")
+    def check() -> None:
+        warnings.warn("not \x1bcached", RegularsWarning, stacklevel=1)
+        warnings.warn("of a library", RuntimeWarning, stacklevel=1)
+
+    with pytest.warns(RuntimeWarning, match="of a library") as others:
+        text = CliRunner().invoke(group, ["check"]).stderr
+    assert "NOTE: not \\x1bcached\n" in text and "RegularsWarning" not in text
+    assert len(others) == 1
 
 
 def test_help_lists_every_command_once_under_a_heading_and_in_full() -> None:

@@ -8,7 +8,7 @@ __getattr__, __all__ = lazy_exports(
         "bundle": ["Levels", "LongerHorizon", "ModelBundle", "encode_levels"],
         "margin": ["Margin", "SMALLEST", "SURE", "Term"],
         "model_files": ["BundleError"],
-        "reasons": ["Wording"],
+        "reasons": ["Wording", "hand_on_contributions", "largest_reasons", "rank_families", "read_shares"],
         "spread": ["Spread", "read_spread"],
         "uplift_bundle": [
             "DesignColumn",

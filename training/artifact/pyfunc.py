@@ -29,7 +29,7 @@ class RegularsModel(PythonModel):
     """Predicts score columns from a feature table; with the parameter `reasons` above 0 also adds that many reasons."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Reads the bundle and the phrases beside this model.
+        """Reads the bundle, the phrases, and the names of the columns that reasons need beside the features.
 
         Raises:
             ValueError: A file is missing, or differs from what was written.
@@ -41,6 +41,7 @@ class RegularsModel(PythonModel):
         self.reasons, self.phrases = code["reasons"], code["phrases"]
         words = json.loads((folder / "wording.json").read_text(encoding="utf-8"))
         self.wordings = [self.reasons.Wording(**words[name], name=name) for name in self.bundle.features]
+        self.shares = json.loads((folder / "shares.json").read_text(encoding="utf-8"))
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -57,14 +58,20 @@ class RegularsModel(PythonModel):
             feature, phrase, reading and contribution.
 
         Raises:
-            ValueError: `reasons` is below 0, or a column is missing or of another type.
+            ValueError: `reasons` is below 0, or a column is missing or of another type. Reasons need the shares that
+                stand beside the features.
         """
         count = int((params or {}).get("reasons", 0))
         if count < 0:
             raise ValueError(f"reasons: expected how many are wanted, 0 or more, found {count}")
         scores = pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
         if count:
-            rows = pa.Table.from_pandas(model_input[list(self.bundle.features)], preserve_index=False)
+            if missing := [name for name in self.shares if name not in model_input.columns]:
+                raise ValueError(
+                    f"reasons: expected the column {missing[0]!r} beside the features; send rows as `regulars build` "
+                    "writes them, or ask for no reasons"
+                )
+            rows = pa.Table.from_pandas(model_input[[*self.bundle.features, *self.shares]], preserve_index=False)
             for name, amounts in self.reasons.feature_contributions(self.bundle, rows).items():
                 chosen = self.reasons.largest_reasons(amounts, rows, self.wordings, count, self.phrases.format_reading)
                 scores[f"{name}_reasons"] = chosen

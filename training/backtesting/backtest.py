@@ -26,11 +26,12 @@ from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
+from features.label_delay import label_delay_note
 from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
 from training.data.prediction import Prediction, PredictionInterval
-from training.data.time_split import Fold, Sample, fold_at, sample_at, why_too_few
+from training.data.time_split import Fold, Sample, fold_at, sample_at, training_sample, why_too_few
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, evaluation_segments
 from training.evaluation.metrics import BEST, TITLES
 from training.evaluation.plots import cutoffs_plot
@@ -60,6 +61,7 @@ class Backtest:
         overlap: A sentence on how far the labels of different cutoffs cover the same days; empty if they do not.
         folder: Where the tables are.
         run_id: MLflow's id of the run.
+        notes: Which cutoffs have no outcome yet because rows of their horizon may still arrive, in words.
     """
 
     figures: RollingEvaluation
@@ -68,6 +70,7 @@ class Backtest:
     overlap: str
     folder: Path
     run_id: str
+    notes: tuple[str, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         """The metrics at each cutoff and pooled, with their intervals."""
@@ -95,7 +98,8 @@ def backtest_models(business: Business, most: int = MAX_CUTOFFS) -> Backtest:
     settings, horizon = config.training, rows.task.horizon
     figures = evaluate_rolling(evaluated, horizon, seed=settings.seed, resamples=settings.bootstrap)
     cutoffs = tuple(j.cutoff for j in evaluated)
-    backtest = Backtest(figures, cutoffs, tuple(left_out), _overlap_note(figures, rows), _folder(config), "")
+    notes = label_delay_note(rows.label_delay, rows.end, horizon)
+    backtest = Backtest(figures, cutoffs, tuple(left_out), _overlap_note(figures, rows), _folder(config), "", notes)
     _write_backtest(backtest)
     return replace(backtest, run_id=_log_backtest(backtest, rows, config))
 
@@ -125,13 +129,13 @@ def predict_rolling(rows: Snapshots, config: Config, most: int) -> tuple[list[Cu
     bar = tqdm(total=len(chosen) * (1 + len(baselines)), desc="backtesting cutoffs", leave=False, disable=None)
     with bar:
         for fold in chosen:
-            train, truth = sample_at(rows, fold.train), sample_at(rows, [fold.test])
+            train, truth = training_sample(rows, fold), sample_at(rows, [fold.test])
             why = why_too_few(train, truth, has_money(rows))
             if why:
                 left_out.append(f"{fold.test}: {why}")
                 bar.update(1 + len(baselines))
                 continue
-            predicted = {OURS: predict_with_ours(rows, config, fold.train, truth)}
+            predicted = {OURS: predict_with_ours(rows.as_known(fold.test), config, fold.train, truth)}
             bar.update()
             for name, baseline in baselines.items():
                 predicted[name] = baseline(train, truth, rows.task.horizon)
@@ -186,6 +190,7 @@ def backtest_text(backtest: Backtest) -> str:
         "customers; at each, everything was fitted again on what was known by then, with default parameters",
         *([backtest.overlap] if backtest.overlap else []),
         *(f"left out: {why}" for why in backtest.left_out),
+        *(f"note: {note}" for note in backtest.notes),
         "",
         f"{'mean over the cutoffs':<40}{'regulars (95% interval)':<32}{'best baseline':<38}"
         f"{'regulars minus it':<36}better in",

@@ -29,7 +29,7 @@ from features.snapshots import build
 from features.snapshots.build import Snapshots
 from training.backtesting.backtest import backtest_folds, log_folder, predict_with_ours
 from training.data.prediction import Prediction
-from training.data.time_split import Fold, Sample, sample_at, why_too_few
+from training.data.time_split import Fold, Sample, sample_at, training_sample, why_too_few
 from training.evaluation.baselines import btyd_fitted_on
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation, evaluate_predictions
 from training.evaluation.metrics import BEST, TITLES
@@ -93,7 +93,7 @@ def evaluate_sizes(rows: Snapshots, config: Config) -> tuple[pd.DataFrame, Fold,
     if not folds:
         raise DataError("a learning curve needs two cutoffs at least a horizon apart; give a longer log")
     fold, settings = folds[-1], config.training
-    truth, ranked = sample_at(rows, [fold.test]), _sorted_hashes(sample_at(rows, fold.train), settings.seed)
+    truth, ranked = sample_at(rows, [fold.test]), _sorted_hashes(training_sample(rows, fold), settings.seed)
     parts, left_out = [], []
     for count in tqdm(sample_sizes(len(ranked)), desc="training on more customers", leave=False, disable=None):
         few = (
@@ -101,7 +101,7 @@ def evaluate_sizes(rows: Snapshots, config: Config) -> tuple[pd.DataFrame, Fold,
             if count == len(ranked)
             else replace(rows, rows=_rows_up_to(rows.rows, ranked[count - 1], settings.seed))
         )
-        train = sample_at(few, fold.train)
+        train = training_sample(few, fold)
         why = why_too_few(train, truth, has_money(rows))
         if why:
             left_out.append(f"{count:,} customers: {why}")
@@ -157,12 +157,12 @@ def _rows_up_to(table: pa.Table, last: str, seed: int) -> pa.Table:
 
 def _predict_from_few(few: Snapshots, config: Config, fold: Fold, truth: Sample) -> dict[str, Prediction]:
     """Predictions for all customers by our model and two baselines, fitted on few customers."""
-    horizon, train = few.task.horizon, sample_at(few, fold.train)
+    horizon, train = few.task.horizon, training_sample(few, fold)
     baselines = {name: baseline for name, baseline in baselines_for(few.task).items() if name in FITTED_BASELINES}
     predictions = {name: baseline(train, truth, horizon) for name, baseline in baselines.items()}
     if BTYD in predictions:  # needs no labels: fitted on the history of the same few
         predictions[BTYD] = btyd_fitted_on(sample_at(few, [fold.test]), truth, horizon)
-    return {OURS: predict_with_ours(few, config, fold.train, truth), **predictions}
+    return {OURS: predict_with_ours(few.as_known(fold.test), config, fold.train, truth), **predictions}
 
 
 def _with_differences(evaluation: Evaluation) -> pd.DataFrame:

@@ -23,6 +23,7 @@ __getattr__, __all__ = lazy_exports(
             "recency_weights",
             "sample_at",
             "time_splits",
+            "training_sample",
             "why_too_few",
         ],
     },

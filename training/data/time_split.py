@@ -234,14 +234,22 @@ def fold_at(cutoffs: Sequence[date], test: date, horizon: Window) -> Fold | None
     return Fold(train, test) if train else None
 
 
+def training_sample(snapshots: Snapshots, fold: Fold) -> Sample:
+    """The rows of a fold's training cutoffs, with their labels as known at its test cutoff."""
+    return sample_at(snapshots.as_known(fold.test), fold.train)
+
+
 def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
-    """The rows of some mature cutoffs as a sample; raises ValueError if a label is null.
+    """The rows of some mature cutoffs as a sample, with their labels as known by `snapshots.known_by`.
 
     Values that outweigh all others are taken for the largest of the others (`heavy_values`).
+
+    Raises:
+        ValueError: A label is null.
     """
     limits = value_limits(snapshots)
     moments = pa.array([datetime(c.year, c.month, c.day) for c in cutoffs], pa.timestamp("us"))  # noqa: DTZ001 (UTC)
-    rows = snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments))
+    rows = snapshots.labelled(snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments)))
     if rows["churned"].null_count:
         raise ValueError(f"some of {', '.join(map(str, cutoffs))} are not mature: their labels are null")
     return Sample(

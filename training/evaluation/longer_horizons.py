@@ -47,7 +47,7 @@ def evaluate_longer_horizons(
     evaluations, notes = [], []
     for column in columns:
         horizon = snapshots.task.longer[column]
-        cutoff = max(c for c in snapshots.cutoffs if c + horizon.delta <= snapshots.end)
+        cutoff = max(c for c in snapshots.cutoffs if c + horizon.delta <= snapshots.labels_end)
         train_cutoffs = [c for c in snapshots.cutoffs if c + horizon.delta <= cutoff]
         why = (
             _why_fold_too_small(snapshots, train_cutoffs, cutoff)
@@ -82,15 +82,16 @@ def longer_horizon_figures(evaluation: Evaluation) -> list[dict[str, Any]]:
 
 
 def _why_fold_too_small(snapshots: Snapshots, train_cutoffs: Sequence[date], cutoff: date) -> str:
-    return why_too_few(sample_at(snapshots, train_cutoffs), sample_at(snapshots, [cutoff]), has_money(snapshots))
+    train, truth = sample_at(snapshots.as_known(cutoff), train_cutoffs), sample_at(snapshots, [cutoff])
+    return why_too_few(train, truth, has_money(snapshots))
 
 
 def _predict_with_ours(snapshots: Snapshots, config: Config, column: str, cutoff: date) -> Prediction | None:
     """Our predictions at a cutoff from what was known by then; None if the horizon was left out then."""
     cutoffs = [c for c in snapshots.cutoffs if c + snapshots.task.horizon.delta <= cutoff]
-    bundle, _ = with_longer_horizons(
-        fit_ensemble(snapshots, config, cutoffs, {}).value, snapshots, config, cutoffs, cutoff
-    )
+    known_then = snapshots.as_known(cutoff)
+    value = fit_ensemble(known_then, config, cutoffs, {}).value
+    bundle, _ = with_longer_horizons(value, known_then, config, cutoffs, cutoff)
     if bundle is None or column not in [step.column for step in bundle.longer]:
         return None
     predicted = bundle.predict(sample_at(snapshots, [cutoff]).features)
@@ -103,7 +104,8 @@ def _evaluate_column(
 ) -> Evaluation:
     """Evaluates our model, the past mean rate, BG/NBD and plain LightGBM over the same horizon."""
     horizon, settings = snapshots.task.longer[column], config.training
-    train, truth = (_with_value_over(sample_at(snapshots, cutoffs), column) for cutoffs in (train_cutoffs, [cutoff]))
+    samples = sample_at(snapshots.as_known(cutoff), train_cutoffs), sample_at(snapshots, [cutoff])
+    train, truth = (_with_value_over(sample, column) for sample in samples)
     baselines = {
         "past mean rate": past_rate_baseline(train, truth, horizon),
         "BG/NBD and Gamma-Gamma": btyd_baseline(train, truth, horizon),

@@ -12,7 +12,7 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
 from training.data.category_levels import encode_sample, learn_levels
-from training.data.time_split import Fold, Sample, recency_weights, sample_at, why_too_few
+from training.data.time_split import Fold, Sample, recency_weights, sample_at, training_sample, why_too_few
 from training.models.churn import ChurnClassifier
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
@@ -77,7 +77,7 @@ def predict_out_of_time(
         The predictions. None if the fold is too small: it needs churned and retained customers on both sides, and some
         spenders if there is money.
     """
-    train, truth = sample_at(snapshots, fold.train), sample_at(snapshots, [fold.test])
+    train, truth = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
     if why_too_few(train, truth, has_money(snapshots)):
         return None
     return predict_margins(fit_base_models(train, snapshots, seed, parameters), fold, age, same_season, truth)

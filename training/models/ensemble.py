@@ -114,7 +114,7 @@ def fit_ensemble(
     """Fits models on some mature cutoffs and calibrates them on the later ones among these.
 
     Args:
-        snapshots: With labels at all of these cutoffs.
+        snapshots: With labels at all of these cutoffs, as known when the models are fitted (`Snapshots.as_known`).
         config: Seed and interval.
         cutoffs: The only cutoffs that are used.
         parameters: Of the trees, by 'churn' and 'spend'; missing ones have their defaults.

@@ -31,6 +31,7 @@ from training.data.time_split import (
     out_of_time_folds,
     recency_weights,
     sample_at,
+    training_sample,
     why_too_few,
 )
 from training.models.base_models import PRIOR_HALF, TREES_HALF, fit_margins
@@ -187,7 +188,7 @@ def _out_of_time_gains(
     predictions = []
     when = (folds, usable, horizon)
     for fold, age, same in zip(folds, fold_ages(*when), in_same_season(*when), strict=True):
-        train, truth = sample_at(snapshots, fold.train), sample_at(snapshots, [fold.test])
+        train, truth = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
         if _enough_gains(train, truth, columns):
             fold_gains = _predict_gains(train, truth, fold, snapshots, config, columns, horizon)
             predictions.append(replace(fold_gains, age=age, same_season=same))

@@ -21,6 +21,7 @@ from features.config.load import Config
 from features.errors import UsageError
 from features.file_locks import exclusive_lock
 from features.system_errors import explain_system_error
+from features.user_paths import real_path
 from training.registry.tracking_store import ARTIFACTS, LOCAL_SCHEME, store_file
 
 PATIENCE = 120.0  # seconds that a second first use waits for the first
@@ -90,7 +91,7 @@ def _new_location(config: Config, file: Path, experiment: str) -> tuple[str, str
         old = _local_path(location)
         if old is None or old.name != ARTIFACTS or old == new:
             return None
-        lie_together = file.parent.resolve() == new.parent and old.parent != new.parent
+        lie_together = real_path(file.parent) == new.parent and old.parent != new.parent
         if new.is_dir() and (lie_together or not old.is_dir()):
             return location, new.as_uri()
         if old.is_dir():

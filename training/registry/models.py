@@ -237,7 +237,8 @@ def _new_version(
     example = pd.DataFrame([values])
     with tempfile.TemporaryDirectory() as folder:
         saved, judge = bundle.save(Path(folder) / "bundle"), record.judge.save(Path(folder) / "judge")
-        _add_code_and_checksums(saved, {name: record.facts["wording"][name] for name in bundle.features})
+        wording = {name: record.facts["wording"][name] for name in bundle.features}
+        _add_code_and_checksums(saved, wording, [name for name in example.columns if name not in wording])
         logged = mlflow.pyfunc.log_model(
             name=bundle.kind,
             python_model=str(PYFUNC),
@@ -254,11 +255,12 @@ def _new_version(
     return str(created.version), str(logged.model_id or "")
 
 
-def _add_code_and_checksums(folder: Path, wording: dict[str, Any]) -> None:
-    """Puts the code and the words that read a bundle beside it, and a list of all files with their checksums."""
+def _add_code_and_checksums(folder: Path, wording: dict[str, Any], shares: list[str]) -> None:
+    """Puts the code that reads a bundle beside it, the words and columns of reasons, and the checksums of all files."""
     for module in CARRIED_MODULES:
         shutil.copyfile(str(module.__file__), folder / Path(str(module.__file__)).name)
     (folder / "wording.json").write_text(json.dumps(wording, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "shares.json").write_text(json.dumps(shares, indent=1) + "\n", encoding="utf-8")
     sums = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
     (folder / CHECKSUMS_FILE).write_text(json.dumps(sums, indent=1) + "\n", encoding="utf-8")
 
@@ -271,12 +273,13 @@ def _description(card: str) -> str:
 
 
 def _signature(bundle: ModelBundle, example: pd.DataFrame) -> ModelSignature:
-    """Text for columns with levels and numbers for the others, from the bundle instead of guessed from an example.
+    """Text for columns with levels and numbers for the others: the features, and the shares that reasons need.
 
     The parameter `reasons` is the number of reasons to return for each prediction, by default 0.
     """
     columns: list[ColSpec | TensorSpec] = [
-        ColSpec("string" if name in bundle.levels else "double", name) for name in bundle.features
+        ColSpec("string" if name in bundle.levels else "double", name, required=name in bundle.features)
+        for name in example.columns
     ]
     predicted = infer_signature(model_output=pd.DataFrame(bundle.predict(example)))
     parameters = ParamSchema([ParamSpec("reasons", "long", 0)])

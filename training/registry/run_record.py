@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from features.atomic_files import atomic_folder
+from features.catalog.btyd_shares import share_columns
 from features.config.load import Config
 from features.config.plan import without_customer_ids
 from features.config.table_sections import TableSection
@@ -256,9 +257,9 @@ def _inputs(snapshots: Snapshots, config: Config) -> Iterator[dict[str, Any]]:
             "cutoffs": len(rows["cutoff"].unique()),
         },
     }
-    sides = {"customers": config.customers, "contacts": config.contacts, "subscriptions": config.subscriptions}
-    tables = {"events": config.events, **{f"activities.{k}": v for k, v in config.activities.items()}, **sides}
-    for name, section in tables.items():
+    sides = ("customers", "contacts", "subscriptions", "identity")
+    tables = {"events": config.events, **{f"activities.{k}": v for k, v in config.activities.items()}}
+    for name, section in {**tables, **{side: getattr(config, side) for side in sides}}.items():
         if section is not None:
             description = {"name": f"{config.name} {name}", "context": "source", "digest": digest, "columns": []}
             yield {**description, "source": _source_name(section), "counts": {}}
@@ -301,7 +302,10 @@ def _column_kind(column_type: pa.DataType) -> str:
 
 
 def _example_row(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float | str | None]:
-    """An artificial row of medians and commonest levels: an input example without any customer's data."""
+    """An artificial row of medians and commonest levels: an input example without any customer's data.
+
+    The shares of features that are predictions follow the features, since reasons need them.
+    """
 
     def typical(name: str) -> float | str | None:
         if name in bundle.levels:
@@ -309,7 +313,8 @@ def _example_row(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float |
         median = pc.quantile(snapshots.rows[name], 0.5)[0].as_py()
         return None if median is None else float(median)
 
-    return {name: typical(name) for name in bundle.features}
+    shares = (name for name in share_columns(bundle.features) if name in snapshots.rows.column_names)
+    return {name: typical(name) for name in (*bundle.features, *shares)}
 
 
 def _table(path: Path) -> pd.DataFrame:

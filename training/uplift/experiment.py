@@ -31,7 +31,7 @@ class ExperimentData:
         units: Customer of each entry as a code (n,); a customer's entries are always in the same fold.
         outcomes: Outcomes (n,) by name.
         actions: Names of the actions.
-        offered: Whether anybody in the entry's round received each arm (n, 1 + actions).
+        shares: Shares of the entry's round that received each arm (n, 1 + actions); 0: not offered to the entry.
         source: 'measured' if arms were randomised with known probabilities, else 'observational'.
     """
 
@@ -42,7 +42,7 @@ class ExperimentData:
     units: np.ndarray
     outcomes: dict[str, np.ndarray]
     actions: tuple[str, ...]
-    offered: np.ndarray
+    shares: np.ndarray
     source: str = "measured"
 
     def __len__(self) -> int:
@@ -55,14 +55,14 @@ class ExperimentData:
 
     def offered_in_round(self, arm: int) -> np.ndarray:
         """Return whether each entry's round (n,) had both the arm and the control, so that it can show an effect."""
-        return np.asarray(self.offered[:, arm] & self.offered[:, 0])
+        return np.asarray((self.shares[:, arm] > 0) & (self.shares[:, 0] > 0))
 
     def rows(self, places: np.ndarray) -> ExperimentData:
         """Return some entries, by a mask or by positions."""
         outcomes = {name: values[places] for name, values in self.outcomes.items()}
         return ExperimentData(
             self.design[places], self.columns, self.arm[places], self.propensity[places], self.units[places],
-            outcomes, self.actions, self.offered[places], self.source,
+            outcomes, self.actions, self.shares[places], self.source,
         )  # fmt: skip
 
 
@@ -114,10 +114,11 @@ def experiment_from_columns(
     columns = design_columns(features, units)
     values = {name: np.asarray(v, float) for name, v in outcomes.items()}
     codes = np.unique(round_of, return_inverse=True)[1]
-    offered = np.zeros((codes.max() + 1, n_arms), dtype=bool)
-    offered[codes, arm] = True
+    received_in_round = np.zeros((codes.max() + 1, n_arms))
+    np.add.at(received_in_round, (codes, arm), 1)
+    shares = received_in_round / received_in_round.sum(axis=1, keepdims=True)
     return ExperimentData(
-        design_matrix(features, columns), columns, arm, probabilities, units, values, names, offered[codes], source
+        design_matrix(features, columns), columns, arm, probabilities, units, values, names, shares[codes], source
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
@@ -88,7 +89,7 @@ def train_uplift(business: Business) -> TrainedUplift:
         dataset = uplift_dataset.build_uplift_dataset(log)
     experiment = experiment_from_trials(dataset, config)
     seed, folds = config.training.seed, config.uplift.folds
-    experiment, balance = _with_balance(experiment, seed, folds)
+    experiment, dataset, balance = _with_balance(experiment, dataset, seed, folds)
     estimates = estimate_effects(
         experiment, seed=seed, folds=folds, resamples=config.training.bootstrap, name=config.name, proportional=(VALUE,)
     )
@@ -121,12 +122,17 @@ def train_uplift(business: Business) -> TrainedUplift:
     )
 
 
-def _with_balance(experiment: ExperimentData, seed: int, folds: int) -> tuple[ExperimentData, Overlap]:
-    """The experiment, with estimated propensities if it is observational, and how comparable its arms are."""
+def _with_balance(
+    experiment: ExperimentData, dataset: UpliftDataset, seed: int, folds: int
+) -> tuple[ExperimentData, UpliftDataset, Overlap]:
+    """The experiment and how comparable its arms are; if observational, its comparable part with propensities."""
     if experiment.source != "observational":
-        return experiment, measure_overlap(experiment)
-    experiment, outside = estimate_propensities(experiment, seed=seed, folds=folds)
-    return experiment, measure_overlap(experiment, estimated=True, outside=outside)
+        return experiment, dataset, measure_overlap(experiment)
+    compared, kept = estimate_propensities(experiment, seed=seed, folds=folds)
+    unlike = int(((experiment.arm > 0) & ~kept).sum())
+    left_out = {**dataset.left_out, "of customers unlike all those without a contact": unlike}
+    dataset = replace(dataset, rows=dataset.rows.filter(pa.array(kept)), left_out=left_out)
+    return compared, dataset, measure_overlap(compared, estimated=True, outside=float(1 - kept.mean()))
 
 
 def experiment_from_trials(dataset: UpliftDataset, config: Config) -> ExperimentData:

@@ -26,7 +26,7 @@ from features.outputs.manifests import Manifest, ScoreManifest, read_manifest
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language, get_language
-from serving.scoring.score_tables import MANIFEST
+from serving.scoring.score_tables import MANIFEST, NEVER_NULL
 from serving.web.parts.slow_queries import SlowQueries
 
 MEMORY, THREADS, CACHE_SIZE = "1GB", 2, 64
@@ -204,7 +204,9 @@ def _scored(site: Site, day: date) -> ScoredCutoff:
     missing_files = [part["file"] for part in manifest.parts if not (folder / part["file"]).is_file()]
     if missing_files or not manifest.parts:
         raise MissingOutput(site.tr("The scores of {day} are incomplete: parts are missing.", day=day), command, 503)
-    columns = site.cache.get(("columns", fingerprint), lambda: _columns(folder / manifest.parts[0]["file"]))
+    columns = site.cache.get(
+        ("columns", fingerprint), lambda: _columns([folder / part["file"] for part in manifest.parts])
+    )
     missing = [name for name in NEEDED if name not in columns]
     if missing:
         text = site.tr(
@@ -215,12 +217,25 @@ def _scored(site: Site, day: date) -> ScoredCutoff:
     return ScoredCutoff(day, folder, manifest, fingerprint, columns)
 
 
-def _columns(file: Path) -> tuple[str, ...]:
-    """Read the columns of a part; none if it cannot be read."""
+def _columns(files: Sequence[Path]) -> tuple[str, ...]:
+    """Read the columns of the first part; none if it cannot be read, nor those that lack values in any part."""
     try:
-        return tuple(pq.read_schema(file).names)
+        names = tuple(pq.read_schema(files[0]).names)
     except (OSError, pa.ArrowInvalid):
         return ()
+    gaps = {name for file in files for name in _columns_with_nulls(file)}
+    return tuple(name for name in names if name not in NEVER_NULL or name not in gaps)
+
+
+def _columns_with_nulls(file: Path) -> set[str]:
+    """The columns of a part that have nulls, by the statistics in it; none if it cannot be read."""
+    try:
+        part = pq.read_metadata(file)
+    except (OSError, pa.ArrowInvalid):
+        return set()
+    groups = [part.row_group(number) for number in range(part.num_row_groups)]
+    columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+    return {column.path_in_schema for column in columns if column.statistics and column.statistics.null_count}
 
 
 def read_stored_manifest(site: Site, path: Path, model: type[M]) -> tuple[M, str] | None:

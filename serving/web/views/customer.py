@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from features.campaigns.live_plans import plans_of_cutoff
 from features.outputs.layout import PLAN_TABLE
@@ -26,6 +28,7 @@ from serving.web.parts.output_reader import (
     scored_cutoffs,
 )
 from serving.web.views import customers
+from training.artifact.reasons import Wording, rank_families
 
 SHOWN, PAST = 10, 36
 EFFECT = "action, effect_return, effect_value, effect_value_error, source"
@@ -165,7 +168,7 @@ def _longer(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:
-    """Make the waterfalls of risk and value: base, strongest reasons, all other features, prediction."""
+    """Make the waterfalls of risk and value: starting point, strongest reasons, everything else, prediction."""
     form = number_format(site, at)
     kinds: list[tuple[str, str, Say, Say]] = [
         ("churn", "churn_probability", lambda v: f"{100 * v:+.1f}", lambda v: format_share(v, site.tr))
@@ -183,19 +186,21 @@ def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: boo
 def _reasons(
     site: Site, at: ScoredCutoff, row: Mapping[str, Any], kind: str, complete: bool
 ) -> tuple[list[tuple[str, str, float]], bool]:
-    """Select readings, phrases and contributions, strongest first; and say whether all contributions were available."""
+    """Select readings, phrases and net contributions of families, strongest first; and say whether all were there."""
     reason_of = {r["feature"]: r for r in row.get(f"{kind}_reasons") or []}
     every = _contributions(site, at, str(row["customer_id"]), kind) if complete else None
     if every is None:
         return [(r["reading"], r["phrase"], r["contribution"]) for r in reason_of.values()], False
-    phrases = _phrases(site, at, kind)
-    strongest = sorted(every.items(), key=lambda item: (-abs(item[1]), item[0]))[:SHOWN]
+    wordings = _wordings(site, at, kind, tuple(every))
+    ranked = rank_families(np.array([list(every.values())]), wordings)
     shown_reasons = []
-    for name, amount in strongest:
-        phrase = phrases.get(name, name.replace("_", " "))
-        shown_reasons.append(
-            (reason_of[name]["reading"], phrase, amount) if name in reason_of else (phrase, "", amount)
-        )
+    for family in ranked.order[0][:SHOWN]:
+        members = [wording.name for wording in wordings if wording.family == ranked.names[family]]
+        told = next((reason_of[name] for name in members if name in reason_of), None)
+        phrase = wordings[ranked.speakers[0, family]].phrase
+        labels = (told["reading"], told["phrase"]) if told else (phrase, "")
+        if amount := float(ranked.net[0, family]):
+            shown_reasons.append((*labels, amount))
     return shown_reasons, True
 
 
@@ -210,7 +215,7 @@ def _contributions(site: Site, at: ScoredCutoff, customer: str, kind: str) -> di
     if not file.is_file():
         return None
     rows = site.query(f"SELECT * FROM {ROWS} WHERE customer_id = ? LIMIT 1", [[str(file)], customer]).to_pylist()
-    return {n: v for n, v in rows[0].items() if n not in ("customer_id", "base", "total") and v} if rows else None
+    return {n: v for n, v in rows[0].items() if n not in ("customer_id", "base", "total")} if rows else None
 
 
 def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
@@ -233,14 +238,17 @@ def _part_of(site: Site, at: ScoredCutoff, customer: str) -> int | None:
     return next((place for place, (low, high) in enumerate(stretches) if low <= customer <= high), None)
 
 
-def _phrases(site: Site, at: ScoredCutoff, kind: str) -> dict[str, str]:
-    """Collect the phrase of every feature: from the catalog, and from the drivers."""
+def _wordings(site: Site, at: ScoredCutoff, kind: str, names: Sequence[str]) -> list[Wording]:
+    """Find family and phrase of features: in the catalog, and in the drivers; one in neither is its own family."""
 
-    def read() -> dict[str, str]:
-        return {f.name: site.tr.phrase(f.phrase) for f in config_features(site.config)}
+    def read() -> dict[str, Wording]:
+        return {f.name: replace(Wording.of(f), phrase=site.tr.phrase(f.phrase)) for f in config_features(site.config)}
 
-    named = {row["feature"]: row["phrase"] for row in site.drivers(at).get(kind, [])}
-    return {**site.cache.get("phrases", read), **named}
+    known = dict(site.cache.get("wordings", read))
+    for row in site.drivers(at).get(kind, []):
+        told = known.get(row["feature"], Wording(row["feature"], row.get("family", row["feature"]), "", ""))
+        known[row["feature"]] = replace(told, phrase=row["phrase"])
+    return [known.get(name) or Wording(name, name, name.replace("_", " "), "") for name in names]
 
 
 def _steps(
@@ -256,12 +264,7 @@ def _steps(
     low, high = min(ends), max(ends)
     steps = [
         WaterfallStep(
-            tr("starting point: the mean of all customers"),
-            "",
-            number(base),
-            0.0,
-            base,
-            waterfall_bar(0.0, base, low, high),
+            tr("starting point: a typical customer"), "", number(base), 0.0, base, waterfall_bar(0.0, base, low, high)
         )
     ]
     running = base

@@ -15,6 +15,7 @@ from features.audit.audit import check_log
 from features.audit.exclusion_lists import id_form, match_list, read_excluded, read_id_list
 from features.config.load import Config, parse_config
 from features.errors import UsageError
+from features.intake.customer_ids import stored_ids
 from features.intake.log import open_log
 
 AT = datetime(2024, 1, 5)
@@ -53,6 +54,10 @@ def test_with_hashed_ids_it_matches_too(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("REGULARS_ID_KEY", "0123456789abcdef0123456789abcdef")
     config = business(tmp_path, [f"{1000 + place}.0" for place in range(30)], privacy={"hash_ids": True})
     assert known(config) == 30 and check_log(config)[0].breaches == ()
+    hashes = stored_ids(config, [str(1000 + place) for place in range(30)])
+    assert known(business(tmp_path, hashes, privacy={"hash_ids": True})) == 30
+    strangers = business(tmp_path, [f"K-{place}" for place in range(20)], privacy={"hash_ids": True})
+    assert "0 of 20 ids are customers of the log; they are written like 'a-9'" in check_log(strangers)[0].breaches[0]
 
 
 def test_a_long_list_of_strangers_written_unlike_the_log_is_a_breach(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_the_closed_form_is_the_integral_over_dropout(a: float, b: float, x: int
     middle = math.log(a / (b + x))
     ends = middle - 45 / min(a, 1), middle + 45 / min(b + x, 1)
     slow = integrate.quad(orders, *ends, points=[middle - 3, middle, middle + 3], epsabs=0, epsrel=1e-9, limit=500)[0]
-    closed_form = btyd_model._expected_orders_if_alive(np.array([rate]), a, np.array([b + x]), np.array([ahead]))
+    closed_form = btyd_model.expected_orders_if_alive(np.array([rate]), a, np.array([b + x]), np.array([ahead]))
     assert closed_form == pytest.approx(slow, rel=5e-6)
 
 

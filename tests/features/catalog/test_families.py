@@ -132,6 +132,17 @@ def test_a_reading_needs_no_statistics(features: tuple[Feature, ...]) -> None:
         ("recency_days", {"recency_days": 60.0, "gap_mean_days": 4.0}, "last order 60 days ago, usually every 4 days"),
         ("recency_days", {"recency_days": 60.0, "gap_mean_days": None}, "last order 60 days ago"),
         (
+            "tenure_days",
+            {"tenure_days": 356.0, "tenure_rank": 0.62},
+            "customer for 356 days, longer than 62% of customers",
+        ),
+        ("orders_count_ever", {"orders_count_ever": 16.0, "orders_rate_ever": 1.34}, "16 orders so far, 1.3 a month"),
+        (
+            "order_amount_mean_ever",
+            {"order_amount_mean_ever": 9.5, "order_size_rank": 0.1},
+            "an average order of 9.50, only 10% of customers have a smaller one",
+        ),
+        (
             "orders_fading_90d",
             {"orders_fading_90d": 0.1, "orders_count_90d": 0.0, "orders_count_ever": 12.0},
             "0 orders in the last 90 days, 12 so far",

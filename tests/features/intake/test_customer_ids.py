@@ -23,7 +23,8 @@ from features.errors import UsageError
 from features.intake.customer_ids import (
     FORGOTTEN_FILE,
     IDS_FILE,
-    forgotten_list_text,
+    DamagedFileError,
+    forgotten_list,
     id_hashing_record,
     known_names,
     read_forgotten,
@@ -67,7 +68,8 @@ def write_tables(folder: Path, sections: Mapping[str, Any] = SECTIONS) -> Config
 def add_to_forgotten(config: Config, customer_id: str) -> None:
     """As `regulars forget` does."""
     config.output.mkdir(exist_ok=True)
-    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, customer_id))
+    path, text = forgotten_list(config, customer_id)
+    path.write_text(text)
 
 
 def customers_by_table(config: Config, engine: Engine) -> dict[str, set[str]]:
@@ -215,9 +217,23 @@ def test_rows_of_the_forgotten_are_set_aside_everywhere_and_name_nobody(
 
 def test_a_list_that_was_tampered_with_stops_everything(config: Config, engine: DuckDBEngine) -> None:
     add_to_forgotten(config, "17850")
-    (config.output / FORGOTTEN_FILE).write_text("{}")
-    with pytest.raises(UsageError, match="forgotten.json is not as regulars wrote it"):
-        read_tables(config, engine)
+    listed = json.loads((config.output / FORGOTTEN_FILE).read_text())
+    changed = {**listed, "customers": ["0" * 32]}
+    for text in ("{}", "[", json.dumps(changed), json.dumps({"salt": "a", "customers": "b"})):
+        (config.output / FORGOTTEN_FILE).write_text(text)
+        with pytest.raises(DamagedFileError, match="forgotten.json is not as regulars wrote it"):
+            read_tables(config, engine)
+
+
+def test_beside_a_damaged_list_another_one_is_kept_and_both_count(config: Config) -> None:
+    add_to_forgotten(config, "17850")
+    first = (config.output / FORGOTTEN_FILE).read_text()
+    (config.output / FORGOTTEN_FILE).write_text(first[:40])
+    add_to_forgotten(config, "2")
+    with pytest.raises(DamagedFileError):
+        read_forgotten(config)
+    (config.output / FORGOTTEN_FILE).write_text(first)
+    assert [read_forgotten(config).has(customer) for customer in ("17850", "2", "3")] == [True, True, False]
 
 
 def test_every_spelling_of_an_id_is_stored_alike(config: Config, tmp_path: Path) -> None:
@@ -257,9 +273,10 @@ def test_nobody_forgotten_by_the_earlier_rule_returns(
     config = texts_config(tmp_path, ["1001.0", " 7 ", "C-5", "8"], {"privacy": {"hash_ids": hashes}})
     earlier_list(config, "1001.0", " 7 ")
     assert customers_by_table(config, engine) == {"events": set(stored_ids(config, ["C-5", "8"]))}
-    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, stored_id(config, "8")))
+    add_to_forgotten(config, stored_id(config, "8"))
     assert customers_by_table(config, engine) == {"events": {stored_id(config, "C-5")}}
-    assert len(read_forgotten(config).customers) == 3 and len(read_forgotten(config).earlier) == 2
+    (only,) = read_forgotten(config).lists
+    assert (len(only.customers), len(only.earlier)) == (3, 2)
 
 
 def test_what_was_a_number_in_a_csv_file_stays_forgotten(tmp_path: Path, engine: DuckDBEngine) -> None:

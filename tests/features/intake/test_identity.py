@@ -15,7 +15,7 @@ import pytest
 from features.audit.audit import audit_text, check_log
 from features.config.load import Config, parse_config
 from features.errors import DataError, UsageError
-from features.intake.customer_ids import FORGOTTEN_FILE, forgotten_list_text, stored_id
+from features.intake.customer_ids import forgotten_list, stored_id
 from features.intake.identity import customer_names, persons_of
 from features.intake.log import open_log
 from features.persons import Persons
@@ -227,7 +227,8 @@ def test_who_is_forgotten_under_one_id_is_forgotten_under_all(
     monkeypatch.setenv("REGULARS_ID_KEY", KEY)
     config = small(tmp_path, JOINS, **joined(joined_at=day), privacy={"hash_ids": hashes})
     config.output.mkdir(exist_ok=True)
-    (config.output / FORGOTTEN_FILE).write_text(forgotten_list_text(config, stored_id(config, "guest")))
+    path, text = forgotten_list(config, stored_id(config, "guest"))
+    path.write_text(text)
     with open_log(config) as log:
         ids = set(log.engine.to_arrow(log.tables.events)["customer_id"].to_pylist())
         assert ids == {stored_id(config, "bob")}

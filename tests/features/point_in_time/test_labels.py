@@ -201,6 +201,13 @@ def test_every_label_of_a_contract_agrees_with_the_oracle(
     cutoffs = [CUTOFF - timedelta(33), CUTOFF, CUTOFF + timedelta(10)]
     built = contract_snapshots(make_terms(rows), engine, cutoffs)
     seen = set()
+    known_by = {
+        day: {
+            (row["customer_id"], row["cutoff"].date()): row
+            for row in built.as_known(day).labelled(built.rows).to_pylist()
+        }
+        for day in cutoffs[1:]
+    }
     labels = {(row["customer_id"], row["cutoff"].date()): row for row in built.rows.to_pylist()}
     for name, own in terms.items():
         mine = written(name, own)
@@ -214,7 +221,25 @@ def test_every_label_of_a_contract_agrees_with_the_oracle(
             for label, days in (("value", HORIZON), (f"value_{LONGER}d", LONGER)):
                 assert row[label] == pytest.approx(oracle_terms.value(mine, cutoff, days, PRICE_DAYS)), (own, cutoff)
             seen.add((churned, competing))
+            for known in known_by:
+                known_terms = oracle_terms.as_known(mine, known)
+                expected = oracle_terms.label(known_terms, cutoff, HORIZON, CANCELLED)[0]
+                if cutoff + timedelta(HORIZON) <= known:
+                    assert known_by[known][name, cutoff]["churned"] == expected, (name, own, cutoff, known)
     assert not labels and seen == {(0, False), (1, False), (0, True)}
+
+
+def test_an_end_that_was_known_later_was_no_churn_before(make_terms: Contracts, engine: DuckDBEngine) -> None:
+    late_end = written("late", [(-100, -5, "left", {"end_known": 3})])
+    renewed = written("renewed", [(-100, -5, "left"), (-4, None, None, {"known": 3})])
+    built = contract_snapshots(
+        make_terms([*late_end, *renewed, *written("keeps the log", [(-200, None, None), (60, None, None)])]),
+        engine,
+        [CUTOFF - timedelta(33), CUTOFF, CUTOFF + timedelta(10)],
+    )
+    known = [built.rows, *(built.as_known(day).labelled(built.rows) for day in built.cutoffs[1:])]
+    assert [values_by_customer(rows[:3], "churned")["late"] for rows in known] == [(1,), (0,), (1,)]
+    assert [values_by_customer(rows[:3], "churned")["renewed"] for rows in known] == [(0,), (1,), (0,)]
 
 
 def random_terms(rng: random.Random) -> list[tuple[Any, ...]]:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from features.catalog.btyd_shares import share_columns
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
@@ -121,6 +122,16 @@ def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], ha
         assert [f.name for f in snapshots.features if not f.format_reading(rows[key])] == []
         for name, value in values.items():
             assert rows[key][name] == close(value), f"{name} of {key}"
+    for day in CUTOFFS[1:]:
+        assert_known_labels_agree(snapshots.as_known(day), only(lines, columns), setting(columns, has_clock), day)
+
+
+def assert_known_labels_agree(snapshots: Snapshots, lines: Lines, asked: oracle.Setting, day: date) -> None:
+    """The labels as known at a later cutoff, of all cutoffs."""
+    rows = {(r["customer_id"], r["cutoff"].date()): r for r in snapshots.labelled(snapshots.rows).to_pylist()}
+    for key, values in oracle.labels_as_known(lines, rows, day, asked).items():
+        for name, value in values.items():
+            assert rows[key][name] == close(value), f"{name} of {key}, as known at {day}"
 
 
 def close(value: float | str | None) -> Any:
@@ -142,7 +153,7 @@ def test_every_feature_and_label_agrees_with_the_oracle(
     lines = random_lines(seed, 120, has_clock)
     tables = make_log(table(lines, columns))
     assert tables.contract.has_clock == has_clock
-    assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
+    assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.labels_end)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +168,7 @@ def test_the_oracle_agrees_where_days_begin_in_another_zone(
     lines = random_lines(21, 40, has_clock)
     tables = make_log(table(as_instants(lines, zone), columns), {"task": {"timezone": zone}})
     assert tables.contract.has_clock == has_clock
-    assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.end)
+    assert_agrees(snapshots_from_tables(tables, task, CUTOFFS, engine), lines, columns, has_clock, tables.labels_end)
 
 
 def test_null_rules_hold_where_the_log_is_short(
@@ -171,7 +182,7 @@ def test_null_rules_hold_where_the_log_is_short(
         lines.append(lines[0] | {"time": start, "known_at": None, "customer": "first", "order": None})
         tables = make_log(table(lines, ALL[:-1]))
         snapshots = snapshots_from_tables(tables, task, CUTOFFS, engine)
-        assert_agrees(snapshots, lines, ALL[:-1], True, tables.end)
+        assert_agrees(snapshots, lines, ALL[:-1], True, tables.labels_end)
         null |= {name for name in snapshots.names if snapshots.rows[name].null_count}
         known |= {name for name in snapshots.names if len(set(snapshots.rows[name].drop_null().to_pylist())) > 1}
     assert null == {feature.name for feature in snapshots.features if feature.unread}
@@ -193,7 +204,7 @@ def test_the_oracle_agrees_on_logs_made_to_break_it(
         lines.append(line(lambda options: data.draw(st.sampled_from(options)), ["a", "b"], True))
     tables = make_log(table(lines, ALL))
     assert_agrees(
-        snapshots_from_tables(tables, task, CUTOFFS, engine), lines, ALL, tables.contract.has_clock, tables.end
+        snapshots_from_tables(tables, task, CUTOFFS, engine), lines, ALL, tables.contract.has_clock, tables.labels_end
     )
 
 
@@ -204,7 +215,7 @@ def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
     tables = make_log(table(lines, ALL))
     snapshots = snapshots_from_tables(tables, make_task(400, 5000, 30, (1, 365, 4000)), CUTOFFS, engine)
     wide = oracle.Setting((1, 365, 4000), 400, 5000, ("kind_what", "kind_where"), True, True, True, True)
-    expected = oracle.snapshots(lines, CUTOFFS, wide, tables.end)
+    expected = oracle.snapshots(lines, CUTOFFS, wide, tables.labels_end)
     rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
     assert rows.keys() == expected.keys()
     for key, values in expected.items():
@@ -264,7 +275,7 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     labelled = snapshots_from_tables(tables, task, CUTOFFS, engine)
     scored = snapshots_from_tables(tables, task, CUTOFFS, engine, with_labels=False)
     assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value", *task.longer]))
-    assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names]
+    assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names, *share_columns(tuple(scored.names))]
 
 
 def test_features_are_text_or_floats_without_nan_and_rows_are_sorted(

@@ -19,6 +19,7 @@ import pytest
 from features.config.data_contract import CustomerAttribute
 from features.config.load import Config, parse_config
 from features.engines.open import open_engine
+from features.errors import RegularsWarning
 from features.intake.read_log import read_tables
 from features.intake.tables import SideTable
 from features.snapshots import build, cache, leakage
@@ -219,7 +220,7 @@ def test_a_cache_that_cannot_be_written_is_only_a_warning(built: Config, tmp_pat
     (tmp_path / "file").write_text("in the way")
     blocked = built.model_copy(update={"features": built.features.model_copy(update={"cache": "file/inside"})})
     with pytest.warns(
-        UserWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
+        RegularsWarning, match="were not cached for the next build: .*; set \\[features\\] cache to another"
     ) as warned:
         rows = build_snapshots(blocked, CUTOFFS).rows
     assert sum("not cached" in str(warning.message) for warning in warned) == 1

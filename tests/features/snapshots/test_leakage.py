@@ -23,7 +23,7 @@ from features.errors import DataError
 from features.intake import log, read_log
 from features.intake.tables import SideTable, Tables
 from features.point_in_time import history
-from features.snapshots import cohort_features, leakage
+from features.snapshots import build, cohort_features, leakage
 from features.snapshots.leakage import (
     LeakageTrial,
     change_tables,
@@ -128,6 +128,19 @@ def test_whatever_looks_ahead_is_caught_and_named(planted: Config) -> None:
     }  # nothing is built after the last
     assert all(t.changed_rows.keys() == {"events", "activities.visits"} for t in trials)
     assert all(t.changed_rows["activities.visits"] == t.changed_rows["events"] > 10 for t in trials)
+
+
+def test_a_label_that_was_known_only_later_is_caught(planted: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    cutoffs = [date(2023, 10, 2), date(2023, 11, 1), date(2023, 12, 1)]
+    task = planted.task.to_task()
+    with log.opened(planted) as opened, build.checked_log(opened) as (engine, tables, _):
+        honest = prove_at_cutoffs(tables, task, NO_CUSTOM_FEATURES, cutoffs, engine)
+        monkeypatch.setattr(build, "find_revisions", lambda *_: ())  # training sees labels as known today
+        trials = prove_at_cutoffs(tables, task, NO_CUSTOM_FEATURES, cutoffs, engine)
+    assert _leaking_features(honest) == set()
+    assert [trial.labels > 20 for trial in honest] == [False, False, True, True, True, True]
+    assert {name for name, _ in trials[-1].leaks} == {"churned", "value"}
+    assert "earlier labels as known then: LEAK: churned" in leakage.leaks_text(trials)
 
 
 def test_the_columns_there_are_follow_from_the_whole_log_and_their_values_do_not(tmp_path: Path) -> None:

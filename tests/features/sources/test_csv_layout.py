@@ -79,6 +79,19 @@ def test_a_file_without_a_header_gets_numbered_columns() -> None:
     assert layout("name,town\nAnn,Bath\nBob,York\n").columns == ("name", "town")
 
 
+@pytest.mark.parametrize("first", ["C-1,2024-01-05,,web", "C-1,2024-01-05,free,web"])
+def test_a_first_row_that_lacks_a_number_is_no_header(first: str) -> None:
+    rows = "".join(f"C-{n},2024-01-{n:02d},{n}.5,web\n" for n in range(2, 20))
+    assert layout(f"{first}\n{rows}").has_header is False
+    assert layout(f"id_1,day,2024,what\n{rows}").has_header
+
+
+def test_texts_of_one_form_are_rows() -> None:
+    assert layout("".join(f"ann{n}@shop.com,{n} Jan 2024,web\n" for n in range(1, 20))).has_header is False
+    assert layout("c001,gold\nc002,basic\nc003,gold\n").has_header is False
+    assert layout("item1,name\nsku42,tea\nsku43,tea\n").has_header
+
+
 def test_names_are_made_distinct() -> None:
     assert layout("a, b ,,a,A\n1,2,3,4,5\n").columns == ("a", "b", "column2", "a_1", "A_2")
 

@@ -132,6 +132,9 @@ def test_missing_names_come_with_the_nearest() -> None:
         UsageError, match=r"\[contacts\] customer: .* no column 'custmer'; did you mean 'customer'\? it"
     ):
         require_columns("contacts", {"time": "time", "customer": "custmer"}, ["customer", "time"])
+    with pytest.raises(UsageError, match="no column 'customer'; its first line seems to be a row") as refused:
+        require_columns("contacts", {"customer": "customer"}, ["Ann", "ann@shop.com", "2024-01-05"])
+    assert "Ann" not in str(refused.value)
     source = Source("contacts", PG, table="order")
     with pytest.raises(UsageError, match=r"\[contacts\] table: .* no table 'order'; did you mean 'orders'\? it has"):
         require_table(source, {"orders": '"public"."orders"', "people": '"public"."people"'})

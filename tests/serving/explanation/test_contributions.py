@@ -1,4 +1,4 @@
-"""Contributions add up to the shipped number, agree with brute force, and become one reason a family."""
+"""Contributions add up to the predicted number, agree with brute force, and become one reason a family."""
 
 from __future__ import annotations
 
@@ -137,6 +137,23 @@ def test_a_churn_model_explains_churn_alone(bundle: ModelBundle) -> None:
     assert set(compute_contributions(churn, _features(3, 1))) == {"churn"}
 
 
+def test_what_a_prediction_contributes_is_handed_on_and_sums_stay(bundle: ModelBundle) -> None:
+    features, rng = _features(30, 8), np.random.default_rng(2)
+    share = rng.normal(size=30)
+    with_shares = features.append_column("f0:f1", pa.array(share)).append_column("f0:f4", pa.array(1 - share))
+    plain, handed = compute_contributions(bundle, features), compute_contributions(bundle, with_shares)
+    assert list(handed) == list(plain)
+    for name, part in handed.items():
+        before = plain[name].values
+        assert np.abs(before[:, 0]).max() > 0 and not part.values[:, 0].any()
+        np.testing.assert_allclose(part.values[:, 1], before[:, 1] + share * before[:, 0], rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(part.values[:, 2:4], before[:, 2:4])
+        np.testing.assert_allclose(part.base + part.values.sum(axis=1), part.total, rtol=1e-9, atol=1e-9)
+        np.testing.assert_array_equal(part.total, plain[name].total)
+    from_pandas = compute_contributions(bundle, with_shares.to_pandas())
+    np.testing.assert_array_equal(from_pandas["value"].values, handed["value"].values)
+
+
 def test_it_is_a_shap_explanation(bundle: ModelBundle) -> None:
     shap = pytest.importorskip("shap")
     features = _features(10, 5)
@@ -163,10 +180,10 @@ PART = Contributions("probability", 0.1, np.array([[0.3, 0.5, -0.4, 0.0], [0.0, 
 ROWS = pa.table({"x0": [1.0, 2.0], "x1": [7.0, None], "x2": [None, 1.0], "x3": [1.0, 1.0]})
 
 
-def test_reasons_are_the_largest_one_a_family_with_the_reading() -> None:
+def test_reasons_are_the_largest_families_in_the_words_of_their_strongest_feature() -> None:
     first, second = top_reasons(PART, ROWS, _catalog(), 3)
     assert [(r["feature"], r["reading"], r["contribution"]) for r in first] == [
-        ("x1", "7 days of x", 0.5),
+        ("x1", "7 days of x", 0.8),
         ("x2", "unknown", -0.4),
     ]
     assert second == []

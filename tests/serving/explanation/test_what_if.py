@@ -60,7 +60,11 @@ def test_answers_are_the_smallest_changes_of_their_kinds_and_what_the_model_says
     moved = [moved for answer in answers.enough for moved in answer.moved]
     assert moved and {m.feature for m in moved} <= actionable
     assert all(m.before != m.after and m.effect < 0 for m in moved)
-    assert "recency_days" in {m.feature for m in moved}
+    assert "silence" in {f.family for f in cohort.features if f.name in {m.feature for m in moved}}
+    for answer in answers.enough:
+        parts = sum(moved.effect for moved in answer.moved) + answer.rest
+        assert parts == pytest.approx(answer.risk - answers.risk, abs=1e-6)
+    assert "everything else together" in "\n".join(what_if_lines(answers))
     again = what_if(shop, trained, cohort, row, 0.8)
     assert what_if_lines(again) == what_if_lines(answers)
 

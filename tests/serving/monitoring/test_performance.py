@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
+from features.config.load import Config
 from features.config.monitor import MonitorConfig
 from serving.language.messages import get_language
-from serving.monitoring.performance import PerformanceFigure, calibration_rows, performance_findings, weekly_cutoffs
+from serving.monitoring.inputs import MonitorInputs
+from serving.monitoring.performance import (
+    PerformanceFigure,
+    calibration_rows,
+    performance_findings,
+    waiting_notes,
+    weekly_cutoffs,
+)
 from serving.statistics.proportions import Estimate
 
 TR, RULES = get_language("en"), MonitorConfig()
@@ -29,6 +40,17 @@ def test_the_last_scored_cutoff_of_each_week_is_evaluated() -> None:
     assert set(cutoffs[1:-1]) <= set(
         weekly_cutoffs(days[:-1], date(2024, 1, 1))
     )  # another night evaluates the same ones
+
+
+def test_scores_whose_outcomes_wait_for_late_rows_are_named(make_config: Callable[..., Config]) -> None:
+    config = make_config({"task": {"horizon": "28d"}})
+    nothing: Any = None
+    inputs = MonitorInputs(nothing, nothing, (), {}, date(2024, 3, 25), waits=6)
+    cutoffs = [date(2024, 2, 26), date(2024, 2, 27), date(2024, 3, 3), date(2024, 3, 4)]
+    (note,) = waiting_notes(config, inputs, cutoffs, TR)
+    assert note.startswith("The scores of 2024-02-27, 2024-03-03 are not compared with outcomes yet: ")
+    assert "count up to 2024-03-25, 6 days before the end of the log" in note
+    assert list(waiting_notes(config, replace(inputs, waits=0), cutoffs, TR)) == []
 
 
 def test_an_outcome_as_expected_is_no_finding() -> None:

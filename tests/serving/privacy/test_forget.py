@@ -30,7 +30,7 @@ from features.config.load import Config
 from features.config.table_sections import Identity
 from features.errors import DataError, RefusedError
 from features.file_locks import exclusive_lock
-from features.intake.customer_ids import FORGOTTEN_FILE, read_forgotten
+from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, DamagedFileError, read_forgotten
 from features.intake.log import open_log
 from serving.measurement.measure import measure_plan
 from serving.planning import plan
@@ -376,6 +376,26 @@ def test_what_cannot_be_opened_is_listed_and_the_rest_is_done(business: Config, 
     assert pq.read_table(out / "built.parquet")["customer_id"].to_pylist() == ["c018"]
     with pytest.raises(DataError, match=r"customer 'nobody' is in no file.*; not searched: .*is a PDF"):
         forget_customer(business, "nobody", confirmed=True)
+
+
+def test_damaged_files_about_ids_block_nothing_and_nobody_returns(business: Config) -> None:
+    forget_customer(business, "c018", confirmed=True)
+    lists = business.output / FORGOTTEN_FILE
+    before = lists.read_text()
+    lists.write_text(before[:30])
+    (business.output / IDS_FILE).write_text("{")
+    forgot = forget_customer(business, WHO, confirmed=True)
+    unopened = dict(forgot.unopened)
+    assert "so no command reads the log" in unopened[str(lists)] and "is not as regulars wrote it" in unopened[IDS_FILE]
+    assert "the log" in unopened and lists.read_text() == before[:30]
+    assert not traces(business.output, WHO)
+    (business.output / IDS_FILE).unlink()
+    with pytest.raises(DamagedFileError), open_log(business) as log:
+        assert log.tables
+    lists.write_text(before)
+    with open_log(business) as log:
+        ids = set(log.engine.to_arrow(log.tables.events)["customer_id"].to_pylist())
+    assert ids and not ids & {WHO, "c018"}
 
 
 def test_other_peoples_files_that_name_the_customer_are_listed(business: Config) -> None:

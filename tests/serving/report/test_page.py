@@ -349,6 +349,19 @@ def test_a_broken_audit_is_a_sentence(scored: Callable[..., Config], content: st
     assert "cannot be read, or an older version wrote it: run regulars check again" in Tags(read(config)).text
 
 
+def test_scores_without_starting_points_and_intervals_make_a_page(scored: Callable[..., Config]) -> None:
+    config = scored()
+    folder = config.output / "scores" / f"cutoff={CUTOFF}"
+    bare = {**manifest(True), "customers": 80, "bases": {}}
+    rows = table(80, True)
+    for name in ("value_low", "value_high"):
+        at = rows.column_names.index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pa.nulls(80, pa.float64()))
+    bare["parts"] = write_score_parts(rows, folder, 33)
+    (folder / MANIFEST).write_text(json.dumps(bare), encoding="utf-8")
+    assert "The starting point is" not in Tags(read(config)).text
+
+
 def test_few_customers_make_a_page_too(scored: Callable[..., Config]) -> None:
     assert "The 2 customers with most value at risk" in read(scored(n=2))
 

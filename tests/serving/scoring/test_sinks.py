@@ -67,6 +67,19 @@ def test_a_spreadsheet_runs_no_cell_and_numbers_stay_numbers(tmp_path: Path) -> 
     assert pd.read_csv(tmp_path / "csv" / "scores.csv")["value"].dtype == float
 
 
+@pytest.mark.parametrize("name", ["tier", "segment", "churn_probability"])
+def test_scores_with_gaps_where_every_customer_has_a_value_are_refused(tmp_path: Path, name: str) -> None:
+    before = scores(tmp_path / "scores")
+    rows = before.table()
+    at = rows.column_names.index(name)
+    rows = rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, rows.schema.field(at).type))
+    parts = write_score_parts(rows, before.folder, 100)
+    forged = replace(before, manifest=before.manifest.model_copy(update={"parts": parts}))
+    for read in (forged.table, lambda: forged.read_columns([name])):
+        with pytest.raises(DataError, match=f"some rows have no {name}; "):
+            read()
+
+
 def test_csv_is_written_once_a_run_and_again_where_it_was_changed(tmp_path: Path) -> None:
     first_run, folder = scores(tmp_path / "scores"), tmp_path / "csv"
     assert [sinks.write_scores_csv(first_run, folder) for _ in range(2)] == [True, False]

@@ -257,3 +257,6 @@ def test_contracts_alone_have_stages_but_no_rfm(tmp_path: Path) -> None:
     lost = [row for row in segmentation.tables["stage_changes"].to_pylist() if row["to_stage"] == "lost"]
     assert lost and all(row["cutoff"] > cutoff - timedelta(300) for row in lost)
     assert "RFM: the log has no orders" in segments_text(segmentation)
+    cards = [row for row in segmentation.tables["segments"].to_pylist() if row["segmentation"] in ("stage", "segment")]
+    assert not [row for row in cards if re.search(r"order|buy|purchase", row["rule"] + row["treatment"])]
+    assert all(re.search("renew|cancel", row["treatment"]) for row in cards if row["segmentation"] == "segment")

@@ -23,6 +23,7 @@ import pytest
 
 from features.config.load import Config
 from features.engines.base import Engine
+from features.snapshots.build import Snapshots, build_snapshots
 from serving.explanation import contributions
 from training.registry import models
 from training.train import TrainingRun
@@ -40,9 +41,15 @@ def model(shop: Config, trained: TrainingRun, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(scope="module")
-def customers(trained: TrainingRun) -> pd.DataFrame:
-    """Features of the customers who judged it, nulls among them."""
-    sample = trained.fitted.truth.features.to_pandas().head(30)
+def snapshots(shop: Config, trained: TrainingRun) -> Snapshots:
+    """The cohort of the newest cutoff."""
+    return build_snapshots(shop, [trained.newest], with_labels=False)
+
+
+@pytest.fixture(scope="module")
+def customers(snapshots: Snapshots) -> pd.DataFrame:
+    """Features and shares of customers, as `regulars build` writes them, nulls among them."""
+    sample = snapshots.rows.slice(0, 30).drop_columns(["customer_id", "cutoff"]).to_pandas()
     assert sample.isna().any(axis=None)
     return sample
 
@@ -158,7 +165,7 @@ def _asked(server: str, question: dict[str, Any]) -> tuple[int, Any]:
 
 
 def test_a_single_customer_is_scored_over_http_with_reasons(
-    server: str, customers: pd.DataFrame, trained: TrainingRun
+    server: str, customers: pd.DataFrame, snapshots: Snapshots, trained: TrainingRun
 ) -> None:
     one = customers.iloc[[0]].astype(object).where(customers.iloc[[0]].notna(), None)
     split = {"columns": list(one.columns), "data": one.to_numpy().tolist()}
@@ -169,11 +176,14 @@ def test_a_single_customer_is_scored_over_http_with_reasons(
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():
         assert row[name] == pytest.approx(numbers[0], rel=1e-12)
-    parts = contributions.compute_contributions(bundle, trained.fitted.truth.features.slice(0, 1))
+    first = snapshots.rows.slice(0, 1)
+    parts = contributions.compute_contributions(bundle, first)
     for name, part in parts.items():
         reasons = row[f"{name}_reasons"]
         assert len(reasons) == 3 and all(reason["phrase"] and reason["reading"] for reason in reasons)
-        assert abs(reasons[0]["contribution"]) == pytest.approx(np.abs(part.values[0]).max(), abs=1e-9)
+        (expected,) = contributions.top_reasons(part, first, snapshots.features, 3)
+        assert [r["feature"] for r in reasons] == [r["feature"] for r in expected]
+        assert [r["contribution"] for r in reasons] == pytest.approx([r["contribution"] for r in expected], abs=1e-9)
     status, answer = _asked(server, {"dataframe_split": split})
     assert status == 200 and "churn_reasons" not in answer["predictions"][0]
     status, answer = _asked(server, {"dataframe_split": {"columns": ["recency_days"], "data": [[3.0]]}})
@@ -185,13 +195,14 @@ def test_spark_udf_gives_the_same_numbers(
     spark: Engine, model: Path, customers: pd.DataFrame, trained: TrainingRun, tmp_path: Path
 ) -> None:
     from pyspark.sql import SparkSession
+    from pyspark.sql import functions as F
 
     session = SparkSession.getActiveSession()
     assert session is not None
     customers.assign(place=range(len(customers))).to_parquet(tmp_path / "rows.parquet")
     rows = session.read.parquet(str(tmp_path / "rows.parquet")).repartition(2)
     score = mlflow.pyfunc.spark_udf(session, str(model), env_manager="local")
-    predicted = rows.withColumn("said", score()).select("place", "said.*").toPandas()
+    predicted = rows.withColumn("said", score(F.struct("*"))).select("place", "said.*").toPandas()
     bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(customers).items():

@@ -68,8 +68,8 @@ def test_every_cutoff_learns_from_labels_that_end_by_it(rows: Snapshots, horizon
 def test_nothing_that_came_after_a_cutoff_is_used(shop: Config, rows: Snapshots) -> None:
     (judged,), _ = predict_rolling(_only(rows, 1), shop, 1)
     end = np.datetime64(judged.cutoff, "us")
-    # Labels of cutoffs less than a horizon before it end after it; features of later cutoffs see later days.
-    labels = _changed(rows, end - np.timedelta64(rows.task.horizon.days, "D"), features_too=False)
+    # Every label became another one after it was known at later cutoffs; features of later cutoffs see later days.
+    labels = replace(_changed(rows, np.datetime64("2000-01-01"), features_too=False), revisions=_as_they_were(rows))
     future = _changed(labels, end, features_too=True)
     again = next(j for j in predict_rolling(future, shop, 2)[0] if j.cutoff == judged.cutoff)
     for model, predicted in judged.predictions.items():
@@ -79,6 +79,17 @@ def test_nothing_that_came_after_a_cutoff_is_used(shop: Config, rows: Snapshots)
     learned = _changed(rows, end - np.timedelta64(rows.task.horizon.days + 40, "D"), features_too=False)
     other = next(j for j in predict_rolling(learned, shop, 2)[0] if j.cutoff == judged.cutoff)
     assert not np.array_equal(other.predictions[OURS].churn, judged.predictions[OURS].churn)
+
+
+def _as_they_were(rows: Snapshots) -> tuple[pa.Table, ...]:
+    """The labels of all rows as known at every cutoff by which their horizon had passed."""
+    labels = rows.rows.select(["customer_id", "cutoff", "churned", "value"])
+    moments, horizon = labels["cutoff"].to_numpy(), np.timedelta64(rows.task.horizon.days, "D")
+    parts = []
+    for day in rows.cutoffs:
+        part = labels.filter(moments + horizon <= np.datetime64(day))
+        parts.append(part.append_column("known_by", pa.array([day] * part.num_rows, pa.date32())))
+    return (pa.concat_tables(parts),)
 
 
 def _only(rows: Snapshots, drop: int) -> Snapshots:
@@ -185,6 +196,8 @@ def test_without_money_only_churn_is_evaluated(tmp_path: Path) -> None:
     figures = evaluate_rolling(judged, config.task.horizon, seed=1, resamples=50)
     assert {"auc", "brier"} <= set(figures.metrics.metric)
     assert not {"gini", "coverage", "total_error"} & set(figures.metrics.metric)
-    message = backtest_text(Backtest(figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, ""))
+    said = (figures, (judged[0].cutoff,), ("2023-01-01: why",), "they overlap", tmp_path, "", ("rows come late",))
+    message = backtest_text(Backtest(*said))
     assert "evaluated at 1 cutoff (" in message
     assert "left out: 2023-01-01: why" in message and "they overlap" in message and left_out == []
+    assert "note: rows come late\n" in message

@@ -298,7 +298,8 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
     predicted = model.predict(frame)
     for name, numbers in bundle.predict(rows.rows).items():
         np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
-    kinds = {measure_value.name: measure_value.type.name for measure_value in model.metadata.signature.inputs}
+    inputs = [column for column in model.metadata.signature.inputs if column.required]
+    kinds = {column.name: column.type.name for column in inputs}
     assert kinds == {name: "string" if name in bundle.levels else "double" for name in bundle.features}
     assert kinds["plan"] == "string"
     assert model.input_example["plan"].tolist() == [bundle.levels["plan"][0]]

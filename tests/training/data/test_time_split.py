@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.snapshots.build import Snapshots
 from features.task import Cohort, Task, Window
-from training.data.time_split import Fold, in_same_season, sample_at, time_splits
+from training.data.time_split import Fold, in_same_season, sample_at, time_splits, training_sample
 
 FIRST = date(2024, 1, 1)
 
@@ -80,6 +81,17 @@ def test_take_gives_the_rows_of_its_cutoffs() -> None:
 def test_take_refuses_labels_that_are_not_mature() -> None:
     with pytest.raises(ValueError, match="not mature"):
         sample_at(_snapshots([0, 1, None]), [date(2024, 2, 1)])
+
+
+def test_a_fold_learns_from_labels_as_known_at_its_test_cutoff() -> None:
+    revised = {"customer_id": ["b"], "cutoff": [datetime(2024, 1, 1)], "value": [0.0], "churned": [1]}
+    revision = pa.table({**revised, "known_by": pa.array([date(2024, 2, 1)], pa.date32())})
+    snapshots = replace(_snapshots([0, 0, 0]), revisions=(revision,))
+    fold = Fold((date(2024, 1, 1),), date(2024, 2, 1))
+    assert training_sample(snapshots, fold).churned.tolist() == [0.0, 1.0]
+    assert sample_at(snapshots, fold.train).churned.tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match="not mature"):  # its own label had not come by then
+        sample_at(snapshots.as_known(fold.test), [fold.test])
 
 
 def test_whole_years_before_the_next_cutoff_have_its_season() -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from features.config.load import Config
-from training.evaluation.fairness import REST, RISKIEST_SHARE, UNKNOWN, _group_names, evaluate_fairness
+from tests.features.intake.test_identity import joined, write
+from training.evaluation.fairness import (
+    REST,
+    RISKIEST_SHARE,
+    UNKNOWN,
+    _group_names,
+    evaluate_fairness,
+    read_fairness_groups,
+)
 from training.train import TrainingRun
 
 
@@ -58,6 +68,20 @@ def test_numbers_are_quarters() -> None:
     assert (fairness_table == "0 to 49.75").sum() == 50
     same = _group_names(pa.array([3.0] * 50))
     assert set(same) == {"3 to 3"}
+
+
+def test_groups_are_those_of_persons(tmp_path: Path) -> None:
+    at = [datetime(2024, month, 1) for month in (1, 2, 3, 4)]
+    log = [{"id": who, "at": day, "paid": 1.0, "order": f"{who}{day}"} for who in ("a", "b", "c") for day in at]
+    people = [{"id": who, "plan": plan} for who, plan in (("a", "gold"), ("b", "basic"), ("c", "basic"))]
+    joins = [{"id": "b", "person": "a", "at": datetime(2024, 3, 1)}]
+    sections = {"customers": {"source": "people.parquet", "customer": "id"}, "training": {"fairness": ["plan"]}}
+    config = write(tmp_path, {"log": log, "people": people, "who": joins}, **joined(joined_at="at"), **sections)
+    plans = []
+    for day in (date(2024, 2, 15), date(2024, 4, 5)):
+        groups = read_fairness_groups(config, day)
+        plans.append(dict(zip(groups["customer_id"].to_pylist(), groups["plan"].to_pylist(), strict=True)))
+    assert plans == [{"a": "gold", "b": "basic", "c": "basic"}, {"a": "gold", "c": "basic"}]
 
 
 def test_what_names_no_column_measures_nothing(shop: Config, trained: TrainingRun) -> None:

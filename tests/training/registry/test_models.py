@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
+from features.catalog.btyd_shares import share_columns
 from features.config.load import Config
 from features.errors import DataError
+from features.snapshots.build import build_snapshots
+from serving.explanation import contributions
 from training.registry import models as registry
 from training.train import TrainingRun, train_models
 
@@ -66,16 +69,18 @@ def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: TrainingRu
     for name, numbers in bundle.predict(truth).items():
         np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
     assert model.metadata.signature is not None
-    assert set(model.metadata.signature.inputs.input_names()) == set(bundle.features)
+    assert model.metadata.signature.inputs.required_input_names() == list(bundle.features)
+    assert tuple(model.metadata.signature.inputs.optional_input_names()) == share_columns(bundle.features)
     assert model.input_example is not None
     assert len(model.input_example) == 1
 
 
 def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
-    client: MlflowClient, trained: TrainingRun, tmp_path: Path
+    client: MlflowClient, shop: Config, trained: TrainingRun, tmp_path: Path
 ) -> None:
     path = mlflow.artifacts.download_artifacts("models:/shop-value@champion", dst_path=str(tmp_path / "model"))
-    truth = trained.fitted.truth.features.slice(0, 20)
+    snapshots = build_snapshots(shop, [trained.newest], with_labels=False)
+    truth = snapshots.rows.slice(0, 20)
     truth.to_pandas().to_parquet(tmp_path / "features.parquet")
     script = (
         "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' in p or 'lib/python' in p]\n"
@@ -94,6 +99,14 @@ def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
     assert len(reasons) == 40
     assert {reason["feature"] for reason in reasons} <= set(bundle.features)
     assert all(reason["reading"] and "{" not in reason["reading"] for reason in reasons)
+    parts = contributions.compute_contributions(bundle, truth)
+    for kind in ("churn", "value"):
+        expected = contributions.top_reasons(parts[kind], truth, snapshots.features, 2)
+        for mine, theirs in zip(predicted[f"{kind}_reasons"].to_pylist(), expected, strict=True):
+            assert [r["reading"] for r in mine] == [r["reading"] for r in theirs]
+            assert [r["contribution"] for r in mine] == pytest.approx([r["contribution"] for r in theirs], abs=1e-9)
+    with pytest.raises(ValueError, match="reasons: expected the column 'orders_expected:recency_days' beside"):
+        mlflow.pyfunc.load_model(path).predict(truth.select(snapshots.names).to_pandas(), params={"reasons": 2})
 
 
 def test_no_pickle_and_no_customer_in_what_is_registered_or_logged(

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from features.config.load import Config
+from features.config.table_sections import Identity
 from features.errors import UsageError
 from features.snapshots.build import Snapshots, build_snapshots
 from training.registry import run_record
@@ -27,7 +28,9 @@ def kept(shop: Config, trained: TrainingRun, rows: Snapshots, tmp_path: Path) ->
     serving = shop.serving.model_copy(update={"output": str(tmp_path)})
     tracking = shop.tracking.model_copy(update={"uri": "http://me:secret@tracking:5000?token=secret"})
     events = shop.events.model_copy(update={"source": "postgresql://me@db/shop?sslpassword=secret", "table": "log"})
-    config = shop.model_copy(update={"serving": serving, "tracking": tracking, "events": events})
+    identity = Identity(source="who.csv", customer="id", person="person")
+    update = {"serving": serving, "tracking": tracking, "events": events, "identity": identity}
+    config = shop.model_copy(update=update)
     return run_record.save_training_record(trained.fitted, rows, config, ("churn", "value"), "# card", pd.DataFrame())
 
 
@@ -50,6 +53,8 @@ def test_nothing_of_a_login_or_a_customer_is_kept(kept: TrainingRecord, trained:
     assert "secret" not in text
     assert not [customer for customer in trained.fitted.truth.customers.to_pylist() if customer in text]
     assert kept.facts["inputs"][0]["source"] == "postgresql://db/shop table log"
+    sources = {table["name"]: table["source"] for table in kept.facts["inputs"][1:]}
+    assert sources == {"shop events": "postgresql://db/shop table log", "shop identity": "who.csv"}
 
 
 def test_a_training_of_another_business_or_version_is_refused(kept: TrainingRecord, shop: Config) -> None:

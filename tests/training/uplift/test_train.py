@@ -114,7 +114,7 @@ def test_without_propensities_it_refuses_unless_the_config_accepts(business: Con
     text = train.uplift_text(trained)
     assert (
         text.startswith("OBSERVATIONAL: these contacts were not randomised")
-        and "have a propensity outside (0.02, 0.98)" in text
+        and "have no comparable ones in the other group" in text
     )
     assert "observational" in train.uplift_outcome(trained)
     assert trained.arms.customers.iloc[0] > 0

@@ -81,6 +81,15 @@ def test_scores_of_an_older_version(copy: Config) -> None:
     assert answer.status == 503 and "lifecycle, tier" in answer.text
 
 
+def test_scores_with_gaps_where_every_customer_has_a_value(copy: Config) -> None:
+    for part in place(copy).glob("*.parquet"):
+        rows = pq.ParquetFile(part).read()
+        at = rows.column_names.index("tier")
+        pq.write_table(rows.set_column(at, rows.schema.field(at), pa.nulls(rows.num_rows, pa.string())), part)
+    answer = fetch(app_of(copy), "/customers")
+    assert answer.status == 503 and "columns missing: tier" in answer.text
+
+
 def test_a_manifest_without_the_keys_of_later_versions(copy: Config) -> None:
     path = place(copy) / "_manifest.json"
     cache = {name: json.loads(path.read_text())[name] for name in ("cutoff", "customers", "parts", "data_fingerprint")}

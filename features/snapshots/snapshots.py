@@ -1,0 +1,82 @@
+"""Snapshots: the features and labels of customers at cutoffs, and their labels as known at an earlier cutoff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from features.feature import Feature
+from features.label_delay import NO_LABEL_DELAY, LabelDelay
+from features.snapshots.label_revisions import Revisions, labels_as_known
+from features.task import Task
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """One row a customer and cutoff: customer_id, cutoff, the features, the shares, then the labels if wanted.
+
+    Shares are no features: they say how contributions are handed on (`Family.shares`). The labels are
+    churned and value, then the value over each longer horizon, such as value_180d.
+
+    Attributes:
+        rows: Sorted by cutoff and customer_id; features are float64, or text if their unit is 'level'; labels are null
+            where immature.
+        features: The features, in the order of their columns.
+        task: The task they belong to.
+        fingerprint: Of the data, the task, the names of the features and the file of custom features.
+        data_fingerprint: Of the data alone.
+        end: First day about which the log says nothing: the newest cutoff that can be scored.
+        reused: How many cutoffs were read from the cache; their bits equal those of a fresh build.
+        own: The digest of the file of custom features; empty if there is none.
+        touched: How many rows were left out because of contacts within their labels' interval.
+        label_delay: How long labels wait for late rows.
+        revisions: The labels that were other ones at an earlier cutoff, because rows were not known yet.
+        known_by: The labels are to be taken as known before this cutoff (`as_known`); None: as known now.
+    """
+
+    rows: pa.Table
+    features: tuple[Feature, ...]
+    task: Task
+    fingerprint: str
+    data_fingerprint: str
+    end: date
+    reused: int = 0
+    own: str = ""
+    touched: int = 0
+    label_delay: LabelDelay = NO_LABEL_DELAY
+    revisions: Revisions = ()
+    known_by: date | None = None
+
+    @property
+    def labels_end(self) -> date:
+        """First day about which rows may still arrive: labels mature up to it."""
+        return self.end - timedelta(days=self.label_delay.wait)
+
+    def as_known(self, cutoff: date) -> Snapshots:
+        """The snapshots as somebody had them at a cutoff; what was asked for an earlier one stays so."""
+        return replace(self, known_by=min(cutoff, self.known_by or cutoff))
+
+    def labelled(self, rows: pa.Table) -> pa.Table:
+        """Some of the rows with their labels as known by `known_by`; raises ValueError if that is no cutoff."""
+        if self.known_by is None:
+            return rows
+        if self.revisions and self.known_by not in self.cutoffs:
+            raise ValueError(f"{self.known_by} is none of the cutoffs, so what was known by then was not kept")
+        return labels_as_known(rows, self.revisions, self.task, self.known_by)
+
+    @property
+    def names(self) -> list[str]:
+        """The feature columns."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def cutoffs(self) -> list[date]:
+        """The cutoffs of the rows, ascending."""
+        return sorted(moment.date() for moment in self.rows["cutoff"].unique().to_pylist())
+
+    def to_pandas(self) -> Any:
+        """The rows as a DataFrame."""
+        return self.rows.to_pandas()
