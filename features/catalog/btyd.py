@@ -1,9 +1,13 @@
 """Features predicted by BG/NBD and Gamma-Gamma, which are fitted at each cutoff on what was known then.
 
-A purchase is a day with an order. The models need only the number of days with a purchase, the first and the last of
-these days, and the amount spent. The engine computes these as sums of integers. The models are fitted in this process,
-once for each cutoff, and predict in NumPy, batch by batch and each row on its own. So the numbers do not depend on
-threads, batches or the order of rows, and they are finite for every customer.
+A purchase is a day with an order. Only the purchases in the task's longest window before the cutoff count, and the
+models are fitted on the cohort. So they see the same length of history at every cutoff, and their predictions do not
+climb as the log grows, beyond what classifiers have learned from.
+
+The models need only the number of days with a purchase, the first and the last of these days, and the amount spent.
+The engine computes these as sums of integers. The models are fitted in this process, once for each cutoff, and predict
+in NumPy, batch by batch and each row on its own. So the numbers do not depend on threads, batches or the order of rows,
+and they are finite for every customer.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from features.catalog.btyd_shares import TypicalInputs, prediction_shares, share
 from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
-from features.task import Window
+from features.task import Task, Window
 from features.templates import phrase
 
 MAX_FITTED_CUSTOMERS = 200_000  # at a cutoff with more customers, the models are fitted on a sample of about this size
@@ -102,8 +106,9 @@ def btyd_measures(past: Past) -> ibis.Table:
     Returns:
         The keys, ORDER_COLUMNS and, if the log has amounts, AMOUNT_COLUMNS; then the columns of `btyd_shares`.
     """
-    summaries = past.engine.store("expected_from", purchase_summaries(past.days))
-    everyone = purchase_summaries(past.everyone.days) if past.compared else summaries
+    length = history_length(past.task)
+    summaries = past.engine.store("expected_from", purchase_summaries(past.days, length))
+    everyone = purchase_summaries(past.everyone.days, length) if past.compared else summaries
     has_amount = past.tables.contract.has_amount
     names = ORDER_COLUMNS + (AMOUNT_COLUMNS if has_amount else ())
     columns = (*names, *btyd_shares(past.task.horizon, has_amount))
@@ -118,35 +123,57 @@ def btyd_shares(horizon: Window, has_amount: bool) -> tuple[str, ...]:
     return share_columns(tuple(feature.name for feature in btyd_features(horizon, has_amount)))
 
 
-def purchase_summaries(days: ibis.Table) -> ibis.Table:
+def history_length(task: Task) -> Window:
+    """How much history the models see at every cutoff: the longest window."""
+    return task.windows[-1]
+
+
+def purchase_summaries(days: ibis.Table, length: Window) -> ibis.Table:
     """What the models need to know about each customer and cutoff, as integers.
+
+    Only the purchases in [cutoff - length, cutoff) count. Of a customer without any of these, the last one counts.
+
+    Args:
+        days: As `Past.days`.
+        length: Length of the history that the models see.
 
     Returns:
         The keys, bought (days with a purchase), spend (on these days, in ticks), first and last (days from the first
         and the last of these days to the cutoff).
     """
+    counted = (days.age <= length.days) | (days.place == 0)
     return days.group_by(KEYS).aggregate(
-        bought=days.count(), spend=days.spend.sum().cast("int64"), first=days.age.max(), last=days.age.min()
+        bought=days.count(where=counted),
+        spend=days.spend.sum(where=counted).cast("int64"),
+        first=days.age.max(where=counted),
+        last=days.age.min(),
     )
 
 
 def fit_by_cutoff(past: Past, summaries: ibis.Table) -> dict[date, CutoffModels]:
-    """Fits the models of every cutoff on all of its customers or, above MAX_FITTED_CUSTOMERS, on a sample.
+    """Fits the models of every cutoff on its cohort or, above MAX_FITTED_CUSTOMERS, on a sample of it.
 
     Args:
-        past: Gives the engine, and says whether the log has amounts.
+        past: Gives the engine and the task, and says whether the log has amounts.
         summaries: As `purchase_summaries` returns them.
 
     Returns:
         The models by cutoff.
     """
-    sizes = past.engine.to_arrow(summaries.group_by("cutoff").aggregate(customers=summaries.count()).order_by("cutoff"))
+    cohort = fitted_customers(summaries, past.task)
+    counts = past.engine.to_arrow(cohort.group_by("cutoff").aggregate(customers=cohort.count()))
+    sizes = dict(zip(counts["cutoff"].to_pylist(), counts["customers"].to_pylist(), strict=True))
     models = {}
-    for cutoff, customers in zip(sizes["cutoff"].to_pylist(), sizes["customers"].to_pylist(), strict=True):
-        customers_at_cutoff = summaries.filter(summaries.cutoff == ibis.literal(cutoff))
-        rows = sample_customers(customers_at_cutoff, customers).select("bought", "spend", "first", "last")
+    for cutoff in past.cutoffs:
+        customers_at_cutoff = cohort.filter(cohort.cutoff == ibis.literal(cutoff))
+        rows = sample_customers(customers_at_cutoff, sizes.get(cutoff, 0)).select("bought", "spend", "first", "last")
         models[cutoff] = fit_one_cutoff(past.engine.to_arrow(rows), past.tables.contract.has_amount)
     return models
+
+
+def fitted_customers(summaries: ibis.Table, task: Task) -> ibis.Table:
+    """The summaries of the cohort: customers who were gone before would be more at every cutoff."""
+    return summaries.filter(summaries["last"] <= task.cohort.active_within.days)
 
 
 def sample_customers(rows: ibis.Table, customers: int, limit: int = MAX_FITTED_CUSTOMERS) -> ibis.Table:

@@ -277,7 +277,7 @@ def scratch_folder(config: EngineConfig, folder: Path) -> Path | None:
         return None
     path = user_path(config.scratch, folder)
     if not path.is_dir():
-        raise UsageError(f"[engine] scratch: {config.scratch!r} is not a folder")
+        raise UsageError(f"[engine] scratch: {config.scratch!r} is not a folder; create it, or set another")
     return path
 
 

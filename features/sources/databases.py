@@ -126,7 +126,7 @@ def _open(source: Source, folder: Path, connection: duckdb.DuckDBPyConnection) -
     if not path.is_file():
         raise DataError(
             f"{source.source}: no such file (looked for {path}); a path after three slashes is relative to the config, "
-            "after four it is absolute"
+            "after four it is absolute: correct it"
         )
     with _open_duckdb(path, connection) if source.database == "duckdb" else _open_sqlite(path, source) as session:
         yield session

@@ -26,7 +26,7 @@ moment = datetime.fromisoformat
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (EngineConfig(scratch="nowhere"), r"\[engine\] scratch: 'nowhere' is not a folder"),
+        (EngineConfig(scratch="nowhere"), r"\[engine\] scratch: 'nowhere' is not a folder; create it"),
         (EngineConfig(memory="plenty"), r"\[engine\] memory = 'plenty' is not understood"),
     ],
 )
