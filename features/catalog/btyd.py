@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
-from features.catalog.btyd_shares import TypicalInputs, prediction_shares, share_columns, typical_inputs
+from features.catalog.btyd_shares import TypicalInputs, history_span, prediction_shares, share_columns, typical_inputs
+from features.config.data_contract import DataContract
 from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
@@ -109,18 +110,21 @@ def btyd_measures(past: Past) -> ibis.Table:
     length = history_length(past.task)
     summaries = past.engine.store("expected_from", purchase_summaries(past.days, length))
     everyone = purchase_summaries(past.everyone.days, length) if past.compared else summaries
-    has_amount = past.tables.contract.has_amount
-    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if has_amount else ())
-    columns = (*names, *btyd_shares(past.task.horizon, has_amount))
-    schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in columns)])
+    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if past.tables.contract.has_amount else ())
+    shares = btyd_shares(past.task, past.tables.contract)
+    columns = [(name, pa.float64()) for name in (*names, *shares)]
+    schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *columns])
     models, typical = fit_by_cutoff(past, everyone), typical_inputs(past, everyone)
-    predict = partial(predict_with_shares, models=models, typical=typical, horizon=past.task.horizon.days, names=names)
+    predict = partial(
+        predict_with_shares, models=models, typical=typical, horizon=past.task.horizon.days, names=names, shares=shares
+    )
     return past.engine.map_batches(summaries, predict, schema, "expected_rows")
 
 
-def btyd_shares(horizon: Window, has_amount: bool) -> tuple[str, ...]:
+def btyd_shares(task: Task, contract: DataContract) -> tuple[str, ...]:
     """The columns that say which features each prediction is made of; see `features.catalog.btyd_shares`."""
-    return share_columns(tuple(feature.name for feature in btyd_features(horizon, has_amount)))
+    names = [feature.name for feature in btyd_features(task.horizon, contract.has_amount)]
+    return share_columns(names, history_span(task, contract))
 
 
 def history_length(task: Task) -> Window:
@@ -236,6 +240,7 @@ def predict_with_shares(
     typical: Mapping[date, TypicalInputs],
     horizon: int,
     names: Sequence[str],
+    shares: Sequence[str],
 ) -> pa.Table:
     """Predicts as `predict_purchases`, and adds the shares of each prediction's inputs.
 
@@ -245,21 +250,22 @@ def predict_with_shares(
         typical: The start of the path from which shares are computed, at every cutoff in the batch.
         horizon: Days after the cutoff.
         names: As in `predict_purchases`.
+        shares: The columns of `btyd_shares.share_columns`.
 
     Returns:
-        The table of `predict_purchases`, followed by the columns of `btyd_shares.share_columns`.
+        The table of `predict_purchases`, followed by the shares.
     """
     predicted = predict_purchases(rows, models, horizon, names)
-    shares: dict[str, np.ndarray] = {}
+    values = {name: np.empty(rows.num_rows) for name in shares}
     for cutoff in rows["cutoff"].unique().to_pylist():
         positions = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
         bought, spend, first, last = _as_floats(rows.take(positions))
         fitted = models[cutoff]
         history = np.stack([last, first, bought])
         computed = prediction_shares(history, spend, fitted.rhythm, fitted.spend, typical[cutoff], horizon)
-        for name, share in computed.items():
-            shares.setdefault(name, np.empty(rows.num_rows))[positions] = share
-    return pa.table({name: predicted[name] for name in predicted.column_names} | shares)
+        for name, share in zip(shares, computed, strict=True):
+            values[name][positions] = share
+    return pa.table({name: predicted[name] for name in predicted.column_names} | values)
 
 
 def _predict_at_cutoff(rows: pa.Table, models: CutoffModels, horizon: int) -> Iterator[np.ndarray]:

@@ -6,7 +6,9 @@ by more than chance explains and by more than a practical size. These checks use
 
 With errors e of n earlier predictions, in units of their standard errors for independent customers, the variance is
 taken (PRIOR + sum of e^2) / (PRIOR + n) times as large, but at least once. So a business with seasons or campaigns gets
-wider limits, and a calm one those of chance. The quantile is Student's t with PRIOR + n degrees of freedom.
+wider limits, and a calm one those of chance. The quantile is Student's t with PRIOR + n degrees of freedom, at the
+chance divided by the number of figures (Bonferroni). It is not divided by the two spans, which share most of their
+data: customers keep their habits from period to period, so the standard errors of a change are too large already.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def behaviour_checks(profile: BehaviourProfile, rules: MonitorConfig, tr: Langua
         One check for each figure: of the span that is further off, relative to its limits.
     """
     figures = list(_figures(profile))
-    chance = rules.false_alarms / max(len(figures) * len(SPANS), 1)
+    chance = rules.false_alarms / max(len(figures), 1)
     return [_check(name, rates, slots, chance, rules.behaviour, tr) for name, rates, slots in figures]
 
 

@@ -69,7 +69,9 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
         "alerts": _by_gravity(findings["alerts"]),
         "day": day,
         "days": monitored_days,
-        "performance": [{**row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]],
+        "performance": [
+            {"learned": False, **row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]
+        ],
         "pictures": _pictures(site, findings),
     }
 
