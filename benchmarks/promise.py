@@ -5,7 +5,8 @@ frequent buyers respond less, how many actions do nothing, what they cost, how m
 follow each other in a world. For each one, new customers and new actions are drawn (`benchmarks/simulated_rounds.py`),
 and the whole of the real path is run:
 
-- a month of randomised contacts, from which the uplift model learns (`training.uplift.effects`);
+- a month of randomised contacts, from which the uplift model learns (`training.uplift.effects`), or, with `--model
+  means`, which takes a fifth of the time, differences in means: the same share of the predicted value for everybody;
 - the estimates and their errors as `regulars uplift` writes them;
 - the plan (`serving.planning.plan.make_plan`): posterior means, with a prior that knows the other actions and the
   measured campaigns of the plans before in the same world, a holdout, a budget, the solver;
@@ -15,7 +16,7 @@ Only the world itself knows the true gain: the margin on what the chosen actions
 customers within the horizon, less the costs. "Estimates as they are" is what the same plans would have promised without
 a prior. All distributions were written down before the benchmark was run with the seeds that are shown.
 
-    python benchmarks/promise.py [--worlds 20] [--plans 10] [--seed 1]
+    python benchmarks/promise.py [--worlds 20] [--plans 10] [--seed 1] [--model means]
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -57,6 +58,7 @@ from training.uplift.experiment import experiment_from_columns  # noqa: E402
 EVERY, TEST, PLANNED = 30, 11, 12  # days of a stretch; the stretches of the experiment and of the plan
 MARGIN, HOLDOUT, CHANNELS = 0.3, 0.1, 3
 START = date(2020, 1, 1)
+VALUE_COLUMNS = ("expected_orders", "expected_order_amount")
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,66 @@ def draw_settings(kind: Kind, rng: np.random.Generator) -> Settings:
     return Settings(actions=tuple(actions), saturation=kind.saturation)
 
 
-def run_experiment(world: World, rng: np.random.Generator) -> tuple[UpliftBundle, np.ndarray]:
-    """Contacts all active customers at random; returns the uplift model, and the decisions."""
+@dataclass(frozen=True)
+class MeanDifferences:
+    """Estimates by differences in means, in proportion to the predicted value; read like an `UpliftBundle`.
+
+    Attributes:
+        figures: `base` (mean of the control), `average` and `error` by action.
+        usual: The mean predicted value of the customers of the experiment.
+    """
+
+    figures: dict[str, dict[str, float]]
+    usual: float
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The actions."""
+        return tuple(self.figures)
+
+    def predict_effects(self, columns: pa.Table) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """Effect on value and its error, (n,) each, by action."""
+        ratio = predicted_value({name: columns[name].to_numpy() for name in VALUE_COLUMNS}) / self.usual
+        return {"value": {a: (f["average"] * ratio, f["error"] * ratio) for a, f in self.figures.items()}}
+
+    def evidence(self) -> dict[str, dict[str, dict[str, float]]]:
+        """As of a bundle."""
+        return {action: {"value": {**figures, "slope": 0.0}} for action, figures in self.figures.items()}
+
+
+Model = UpliftBundle | MeanDifferences
+
+
+def predicted_value(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Predicted money of the next 30 days: a third of that of 90 days."""
+    return columns["expected_orders"] * columns["expected_order_amount"] / 3
+
+
+def mean_differences(value: np.ndarray, names: np.ndarray, predicted: np.ndarray) -> MeanDifferences:
+    """Compares the mean value of each arm with that of the control 'none'; (n,) each."""
+    control, figures = value[names == "none"], {}
+    for action in sorted(set(names) - {"none"}):
+        treated = value[names == action]
+        error = np.sqrt(treated.var(ddof=1) / len(treated) + control.var(ddof=1) / len(control))
+        figures[action] = {
+            "base": float(control.mean()),
+            "average": float(treated.mean() - control.mean()),
+            "error": float(error),
+        }
+    return MeanDifferences(figures, float(predicted.mean()))
+
+
+def run_experiment(world: World, rng: np.random.Generator, learn: bool) -> tuple[Model, np.ndarray]:
+    """Contacts all active customers at random.
+
+    Args:
+        world: The world.
+        rng: The source of randomness.
+        learn: Whether the uplift model is learned; else differences in means are taken.
+
+    Returns:
+        The estimates, and the decisions.
+    """
     decisions, day = world.no_contacts, TEST * EVERY
     seen = view_of(world, orders_given_decisions(world, decisions, range(TEST)), decisions, day)
     count = len(world.business.settings.actions)
@@ -118,10 +178,13 @@ def run_experiment(world: World, rng: np.random.Generator) -> tuple[UpliftBundle
     decisions[seen.who, TEST] = np.where(arms < count, arms, -1)
     orders = orders_given_decisions(world, decisions, range(TEST, PLANNED))
     names = np.array([*(action.name for action in world.business.settings.actions), "none"])
+    value = money_by_customer(orders, world)[seen.who]
+    if not learn:
+        return mean_differences(value, names[arms], predicted_value(seen.columns)), decisions
     trial = experiment_from_columns(
         pa.table(seen.columns),
         names[arms],
-        {"value": money_by_customer(orders, world)[seen.who]},
+        {"value": value},
         control="none",
         propensity=np.append(propensity, 1 - propensity.sum())[arms],
         customers=seen.who,
@@ -159,7 +222,7 @@ def true_effects(world: World, decisions: np.ndarray) -> np.ndarray:
     return np.column_stack([expected(a) - nothing for a in range(len(business.settings.actions))])
 
 
-def write_inputs(folder: Path, cutoff: date, seen: CustomerView, orders: Orders, bundle: UpliftBundle) -> None:
+def write_inputs(folder: Path, cutoff: date, seen: CustomerView, orders: Orders, bundle: Model) -> None:
     """Writes the log, the scores and the estimated effects of a cutoff, as the commands before a plan would."""
     ids = [f"c{place:06d}" for place in seen.who]
     moments = (
@@ -168,7 +231,7 @@ def write_inputs(folder: Path, cutoff: date, seen: CustomerView, orders: Orders,
     log = {"customer": [f"c{place:06d}" for place in orders.who], "time": moments, "amount": orders.amount}
     pq.write_table(pa.table(log), folder / "log.parquet")
     returns, n = seen["expected_return"], len(ids)
-    value = seen["expected_orders"] * seen["expected_order_amount"] / 3  # of the predicted 90 days
+    value = predicted_value(seen.columns)
     columns = {
         "customer_id": ids, "cutoff": np.full(n, np.datetime64(cutoff, "us")), "value": value,
         "churn_probability": 1 - returns, "value_at_risk": seen["value_at_risk"] / 3, "value_low": value,
@@ -230,7 +293,7 @@ def config_of(folder: Path, costs: dict[str, float], campaign: str) -> Config:
     )  # fmt: skip
 
 
-def run_plan(kind: Kind, number: int, seed: int, folder: Path) -> dict[str, float]:
+def run_plan(kind: Kind, number: int, seed: int, folder: Path, learn: bool = True) -> dict[str, float]:
     """Makes one plan of a world, carries it out, and compares its promise with the truth.
 
     Args:
@@ -238,6 +301,7 @@ def run_plan(kind: Kind, number: int, seed: int, folder: Path) -> dict[str, floa
         number: The number of the plan; earlier ones are measured campaigns.
         seed: The seed of the plan.
         folder: The world's folder.
+        learn: Whether the uplift model is learned; else differences in means are taken.
 
     Returns:
         promised, low, high, true, chance (of a loss), customers, and raw (the promise by the estimates as they are).
@@ -246,20 +310,20 @@ def run_plan(kind: Kind, number: int, seed: int, folder: Path) -> dict[str, floa
     cutoff = START + timedelta(days=2 * EVERY * (number + 1) + PLANNED * EVERY)
     business = Business(cutoff - timedelta(days=PLANNED * EVERY), (PLANNED + 1) * EVERY, draw_settings(kind, rng), seed)
     world = draw_world(kind.customers, business)
-    bundle, decisions = run_experiment(world, rng)
+    bundle, decisions = run_experiment(world, rng, learn)
     orders = orders_given_decisions(world, decisions, range(PLANNED))
     seen = view_of(world, orders, decisions, PLANNED * EVERY)
     write_inputs(folder, cutoff, seen, orders, bundle)
     month = MARGIN * float(money_by_customer(orders, world).sum()) / PLANNED / len(seen.who)
     cost = round(kind.cost * month * float(rng.uniform(0.5, 1.5)), 4)
     costs = {name: cost * (1 + place / 2) for place, name in enumerate(bundle.actions)}
-    budget = kind.share * len(seen.who) * cost * 1.5
+    budget = round(kind.share * len(seen.who) * 1.5) * cost
     plan = make_plan(config_of(folder, costs, f"plan-{number:02d}"), cutoff, budget=budget)
     return _outcome(plan, world, decisions, seen, bundle, cutoff)
 
 
 def _outcome(
-    plan: Plan, world: World, decisions: np.ndarray, seen: CustomerView, bundle: UpliftBundle, cutoff: date
+    plan: Plan, world: World, decisions: np.ndarray, seen: CustomerView, bundle: Model, cutoff: date
 ) -> dict[str, float]:
     rows = plan.table()
     who = np.array([int(each[1:]) for each in rows["customer_id"].to_pylist()])
@@ -304,11 +368,12 @@ def _write_measurement(
     (plan.folder / MEASUREMENT).write_text(manifest_text(content))
 
 
-def run_world(number: int, plans: int, seed: int) -> pd.DataFrame:
+def run_world(number: int, plans: int, seed: int, learn: bool = True) -> pd.DataFrame:
     """Makes the plans of one world, one after the other."""
     kind = draw_kind(np.random.default_rng([seed, number]))
     with tempfile.TemporaryDirectory() as folder:
-        rows = [run_plan(kind, plan, int(1e6 * seed + 1e3 * number + plan), Path(folder)) for plan in range(plans)]
+        seeds = [int(1e6 * seed + 1e3 * number + plan) for plan in range(plans)]
+        rows = [run_plan(kind, plan, each, Path(folder), learn) for plan, each in enumerate(seeds)]
     return pd.DataFrame(rows).assign(world=number, actions=kind.actions)
 
 
@@ -342,12 +407,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--worlds", type=int, default=20)
     parser.add_argument("--plans", type=int, default=10, help="in each world")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", choices=("learned", "means"), default="learned")
     parser.add_argument("--rows", type=Path, help="CSV file for the figures of each plan")
     options = parser.parse_args(arguments)
     frames = []
     for number in range(options.worlds):
         start = time.perf_counter()
-        frames.append(run_world(number, options.plans, options.seed))
+        frames.append(run_world(number, options.plans, options.seed, options.model == "learned"))
         rows = pd.concat(frames)
         if options.rows:
             rows.to_csv(options.rows, index=False)

@@ -19,6 +19,7 @@ from serving.scoring.score_tables import MANIFEST
 
 START, DAYS, CUSTOMERS, A_DAY = datetime(2024, 1, 1), 200, 120, 12
 CUTOFF = date(2024, 7, 19)  # the day after the last one of the log
+LEARNED_UNTIL = date(2024, 5, 1)  # before the cutoffs that tests evaluate
 SEGMENTS = ("save first", "keep", "let go")
 
 
@@ -59,7 +60,13 @@ def make_nights(folder: Path, sections: Mapping[str, Any] | None = None, log: An
     return config
 
 
-def score(config: Config, cutoff: date, churn: Sequence[float] | None = None, customers: int = CUSTOMERS) -> None:
+def score(
+    config: Config,
+    cutoff: date,
+    churn: Sequence[float] | None = None,
+    customers: int = CUSTOMERS,
+    learned_until: date = LEARNED_UNTIL,
+) -> None:
     """Writes made-up scores of a cutoff."""
     rng = np.random.default_rng(cutoff.toordinal())
     risk = rng.uniform(0.045, 0.055, customers) if churn is None else np.asarray(churn, float)
@@ -81,7 +88,8 @@ def score(config: Config, cutoff: date, churn: Sequence[float] | None = None, cu
     place.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, place / "part-00000.parquet")
     digest = hashlib.sha256((place / "part-00000.parquet").read_bytes()).hexdigest()
-    model = {"label": "nights-churn/1", "run_id": "r", "digest": "d", "task": {"horizon": "30d"}}
+    model = {"label": "nights-churn/1", "run_id": "r", "digest": "d", "task": {"horizon": "30d"},
+             "learned_until": str(learned_until)}  # fmt: skip
     parts = [{"file": "part-00000.parquet", "rows": customers, "sha256": digest}]
     manifest = {"cutoff": str(cutoff), "customers": customers, "parts": parts, "models": {"churn": model},
                 "drivers": {"churn": [{"feature": "amount_sum_30d", "strength": 1.0}]}}  # fmt: skip

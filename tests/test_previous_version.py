@@ -16,8 +16,11 @@ import pytest
 from click.testing import CliRunner
 from mlflow.types import DataType
 
+from features import definitions
+from features.catalog import btyd
 from features.catalog.btyd_shares import MADE_OF
 from features.config.load import load_config
+from features.task import Window
 from regulars import cli
 from training.registry.mlflow_tracking import connect_to_mlflow
 
@@ -49,12 +52,31 @@ def scores(folder: Path) -> pa.Table:
     return table.drop_columns("segment").sort_by("customer_id")
 
 
-def test_its_champions_score_to_the_same_numbers(business: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(business, tmp_path / "business")  # its MLflow store stays where it was
-    before = scores(folder)
+@pytest.fixture
+def copied(business: Path, tmp_path: Path) -> Path:
+    """A copy of the business; its MLflow store stays where it was."""
+    folder = shutil.copytree(business, tmp_path / "business")
     text = (folder / "regulars.toml").read_text()
     uri = f"sqlite:///{business / 'mlflow.db'}"
     (folder / "regulars.toml").write_text(f'{text}\n[tracking]\nuri = "{uri}"\n')
+    return folder
+
+
+def test_its_champions_refuse_features_of_another_definition(copied: Path) -> None:
+    customer = scores(copied)["customer_id"][0].as_py()
+    for command in (("score",), ("explain", customer, "--no-what-if")):
+        answer = regulars(copied, *command, "--cutoff", CUTOFF, codes=(2,))
+        assert "simulated-churn/1 was trained with an earlier definition of orders_expected" in answer
+        assert "run `regulars train` again" in answer
+
+
+def test_its_champions_score_features_of_then_to_the_same_numbers(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(definitions, "DEFINITIONS", {})
+    monkeypatch.setattr(btyd, "history_length", lambda task: Window(36_500))  # BG/NBD then saw the whole log
+    monkeypatch.setattr(btyd, "fitted_customers", lambda summaries, task: summaries)
+    folder, before = copied, scores(copied)
     regulars(folder, "score", "--cutoff", CUTOFF, "--contributions")
     after = scores(folder)
     assert after.column_names == before.column_names
@@ -81,12 +103,11 @@ def test_its_registered_models_predict_and_explain_alone(business: Path) -> None
 
 
 def test_its_outputs_are_read_by_every_command(business: Path) -> None:
-    customer = scores(business)["customer_id"][0].as_py()
-    assert customer in regulars(business, "explain", customer, "--cutoff", CUTOFF, "--no-what-if")
     regulars(business, "segments", "--cutoff", CUTOFF)
     regulars(business, "monitor", "--cutoff", CUTOFF, codes=(0, 1))
     regulars(business, "report", "--cutoff", CUTOFF)
-    assert "written" in regulars(business, "uplift", "--cutoff", CUTOFF)
+    refused = regulars(business, "uplift", "--cutoff", CUTOFF, codes=(2,))
+    assert "with an earlier definition of" in refused and "run `regulars train uplift` again" in refused
 
 
 def test_its_plan_is_measured_again_to_the_same_groups_and_differences(business: Path) -> None:

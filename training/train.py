@@ -18,7 +18,6 @@ from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.snapshots import build
 from features.snapshots.build import Snapshots
-from features.task import other_zone
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
@@ -28,6 +27,7 @@ from training.fit import FittedModels, fit_models
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
+from training.registry.compatibility import is_outdated
 from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
 from training.registry.promotion_gates import PromotionDecision
@@ -240,7 +240,8 @@ def _decide(
 def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampions:
     """The champions before this training is logged, with access to their evaluation.
 
-    A champion whose days begin in another zone can score no customer of this config, so it does not count.
+    An outdated champion (another time zone, or features with another definition) can score nobody, so it does not
+    count.
     """
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
@@ -248,7 +249,7 @@ def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampio
             champion = registry.load_champion(config, kind)
         except DataError as problem:
             return CurrentChampions(models, f"{problem}")
-        if champion is not None and not other_zone(champion.bundle.task, config.task.timezone):
+        if champion is not None and not is_outdated(champion.bundle, config.task.timezone):
             models[kind] = champion
     return CurrentChampions(models, "", partial(_logged_evaluation, models, record, config))
 

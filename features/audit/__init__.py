@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "audit": ["Audit", "audit_text", "check_log", "mature_cutoffs", "require_no_breach", "with_too_long_windows"],
+        "behaviour_profile": ["BehaviourProfile", "PeriodRates", "away_rates", "profile_behaviour", "ratio_rates"],
         "delivery": [
             "DeliveryRecord",
             "delivery_faults",

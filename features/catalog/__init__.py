@@ -6,7 +6,6 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "btyd_model": ["fit_bgnbd", "fit_gamma_gamma"],
-        "btyd_shares": ["share_columns"],
         "contacts": ["RESPONSE_WINDOW"],
         "custom": [
             "CustomFeatures",

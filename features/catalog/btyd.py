@@ -1,9 +1,13 @@
 """Features predicted by BG/NBD and Gamma-Gamma, which are fitted at each cutoff on what was known then.
 
-A purchase is a day with an order. The models need only the number of days with a purchase, the first and the last of
-these days, and the amount spent. The engine computes these as sums of integers. The models are fitted in this process,
-once for each cutoff, and predict in NumPy, batch by batch and each row on its own. So the numbers do not depend on
-threads, batches or the order of rows, and they are finite for every customer.
+A purchase is a day with an order. Only the purchases in the task's longest window before the cutoff count, and the
+models are fitted on the cohort. So they see the same length of history at every cutoff, and their predictions do not
+climb as the log grows, beyond what classifiers have learned from.
+
+The models need only the number of days with a purchase, the first and the last of these days, and the amount spent.
+The engine computes these as sums of integers. The models are fitted in this process, once for each cutoff, and predict
+in NumPy, batch by batch and each row on its own. So the numbers do not depend on threads, batches or the order of rows,
+and they are finite for every customer.
 """
 
 from __future__ import annotations
@@ -19,11 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
-from features.catalog.btyd_shares import TypicalInputs, prediction_shares, share_columns, typical_inputs
+from features.catalog.btyd_shares import TypicalInputs, history_span, prediction_shares, share_columns, typical_inputs
+from features.config.data_contract import DataContract
 from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
-from features.task import Window
+from features.task import Task, Window
 from features.templates import phrase
 
 MAX_FITTED_CUSTOMERS = 200_000  # at a cutoff with more customers, the models are fitted on a sample of about this size
@@ -102,51 +107,77 @@ def btyd_measures(past: Past) -> ibis.Table:
     Returns:
         The keys, ORDER_COLUMNS and, if the log has amounts, AMOUNT_COLUMNS; then the columns of `btyd_shares`.
     """
-    summaries = past.engine.store("expected_from", purchase_summaries(past.days))
-    everyone = purchase_summaries(past.everyone.days) if past.compared else summaries
-    has_amount = past.tables.contract.has_amount
-    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if has_amount else ())
-    columns = (*names, *btyd_shares(past.task.horizon, has_amount))
-    schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *((n, pa.float64()) for n in columns)])
+    length = history_length(past.task)
+    summaries = past.engine.store("expected_from", purchase_summaries(past.days, length))
+    everyone = purchase_summaries(past.everyone.days, length) if past.compared else summaries
+    names = ORDER_COLUMNS + (AMOUNT_COLUMNS if past.tables.contract.has_amount else ())
+    shares = btyd_shares(past.task, past.tables.contract)
+    columns = [(name, pa.float64()) for name in (*names, *shares)]
+    schema = pa.schema([("customer_id", pa.string()), ("cutoff", pa.date32()), *columns])
     models, typical = fit_by_cutoff(past, everyone), typical_inputs(past, everyone)
-    predict = partial(predict_with_shares, models=models, typical=typical, horizon=past.task.horizon.days, names=names)
+    predict = partial(
+        predict_with_shares, models=models, typical=typical, horizon=past.task.horizon.days, names=names, shares=shares
+    )
     return past.engine.map_batches(summaries, predict, schema, "expected_rows")
 
 
-def btyd_shares(horizon: Window, has_amount: bool) -> tuple[str, ...]:
+def btyd_shares(task: Task, contract: DataContract) -> tuple[str, ...]:
     """The columns that say which features each prediction is made of; see `features.catalog.btyd_shares`."""
-    return share_columns(tuple(feature.name for feature in btyd_features(horizon, has_amount)))
+    names = [feature.name for feature in btyd_features(task.horizon, contract.has_amount)]
+    return share_columns(names, history_span(task, contract))
 
 
-def purchase_summaries(days: ibis.Table) -> ibis.Table:
+def history_length(task: Task) -> Window:
+    """How much history the models see at every cutoff: the longest window."""
+    return task.windows[-1]
+
+
+def purchase_summaries(days: ibis.Table, length: Window) -> ibis.Table:
     """What the models need to know about each customer and cutoff, as integers.
+
+    Only the purchases in [cutoff - length, cutoff) count. Of a customer without any of these, the last one counts.
+
+    Args:
+        days: As `Past.days`.
+        length: Length of the history that the models see.
 
     Returns:
         The keys, bought (days with a purchase), spend (on these days, in ticks), first and last (days from the first
         and the last of these days to the cutoff).
     """
+    counted = (days.age <= length.days) | (days.place == 0)
     return days.group_by(KEYS).aggregate(
-        bought=days.count(), spend=days.spend.sum().cast("int64"), first=days.age.max(), last=days.age.min()
+        bought=days.count(where=counted),
+        spend=days.spend.sum(where=counted).cast("int64"),
+        first=days.age.max(where=counted),
+        last=days.age.min(),
     )
 
 
 def fit_by_cutoff(past: Past, summaries: ibis.Table) -> dict[date, CutoffModels]:
-    """Fits the models of every cutoff on all of its customers or, above MAX_FITTED_CUSTOMERS, on a sample.
+    """Fits the models of every cutoff on its cohort or, above MAX_FITTED_CUSTOMERS, on a sample of it.
 
     Args:
-        past: Gives the engine, and says whether the log has amounts.
+        past: Gives the engine and the task, and says whether the log has amounts.
         summaries: As `purchase_summaries` returns them.
 
     Returns:
         The models by cutoff.
     """
-    sizes = past.engine.to_arrow(summaries.group_by("cutoff").aggregate(customers=summaries.count()).order_by("cutoff"))
+    cohort = fitted_customers(summaries, past.task)
+    counts = past.engine.to_arrow(cohort.group_by("cutoff").aggregate(customers=cohort.count()))
+    sizes = dict(zip(counts["cutoff"].to_pylist(), counts["customers"].to_pylist(), strict=True))
     models = {}
-    for cutoff, customers in zip(sizes["cutoff"].to_pylist(), sizes["customers"].to_pylist(), strict=True):
-        customers_at_cutoff = summaries.filter(summaries.cutoff == ibis.literal(cutoff))
-        rows = sample_customers(customers_at_cutoff, customers).select("bought", "spend", "first", "last")
+    for cutoff in past.cutoffs:
+        customers_at_cutoff = cohort.filter(cohort.cutoff == ibis.literal(cutoff))
+        rows = sample_customers(customers_at_cutoff, sizes.get(cutoff, 0)).select("bought", "spend", "first", "last")
         models[cutoff] = fit_one_cutoff(past.engine.to_arrow(rows), past.tables.contract.has_amount)
     return models
+
+
+def fitted_customers(summaries: ibis.Table, task: Task) -> ibis.Table:
+    """The summaries of the cohort: customers who were gone before would be more at every cutoff."""
+    return summaries.filter(summaries["last"] <= task.cohort.active_within.days)
 
 
 def sample_customers(rows: ibis.Table, customers: int, limit: int = MAX_FITTED_CUSTOMERS) -> ibis.Table:
@@ -209,6 +240,7 @@ def predict_with_shares(
     typical: Mapping[date, TypicalInputs],
     horizon: int,
     names: Sequence[str],
+    shares: Sequence[str],
 ) -> pa.Table:
     """Predicts as `predict_purchases`, and adds the shares of each prediction's inputs.
 
@@ -218,21 +250,22 @@ def predict_with_shares(
         typical: The start of the path from which shares are computed, at every cutoff in the batch.
         horizon: Days after the cutoff.
         names: As in `predict_purchases`.
+        shares: The columns of `btyd_shares.share_columns`.
 
     Returns:
-        The table of `predict_purchases`, followed by the columns of `btyd_shares.share_columns`.
+        The table of `predict_purchases`, followed by the shares.
     """
     predicted = predict_purchases(rows, models, horizon, names)
-    shares: dict[str, np.ndarray] = {}
+    values = {name: np.empty(rows.num_rows) for name in shares}
     for cutoff in rows["cutoff"].unique().to_pylist():
         positions = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
         bought, spend, first, last = _as_floats(rows.take(positions))
         fitted = models[cutoff]
         history = np.stack([last, first, bought])
         computed = prediction_shares(history, spend, fitted.rhythm, fitted.spend, typical[cutoff], horizon)
-        for name, share in computed.items():
-            shares.setdefault(name, np.empty(rows.num_rows))[positions] = share
-    return pa.table({name: predicted[name] for name in predicted.column_names} | shares)
+        for name, share in zip(shares, computed, strict=True):
+            values[name][positions] = share
+    return pa.table({name: predicted[name] for name in predicted.column_names} | values)
 
 
 def _predict_at_cutoff(rows: pa.Table, models: CutoffModels, horizon: int) -> Iterator[np.ndarray]:

@@ -13,7 +13,7 @@ odds of having left are interpolated in proportion, so that the path has no jump
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -22,16 +22,19 @@ import numpy as np
 from scipy.special import expit
 
 from features.catalog.btyd_model import BGNBD, Floats, GammaGamma, expected_orders_if_alive
+from features.config.data_contract import DataContract
 from features.point_in_time.history import Past
+from features.task import Task
 
-RECENCY, TENURE, ORDERS, ORDER_AMOUNT = "recency_days", "tenure_days", "orders_count_ever", "order_amount_mean_ever"
+RHYTHM = ("recency_days", "tenure_days", "orders_count")
 MADE_OF = {
-    "orders_expected": (RECENCY, TENURE, ORDERS),
-    "alive_probability": (RECENCY, TENURE, ORDERS),
-    "return_probability": (RECENCY, TENURE, ORDERS),
-    "order_amount_expected": (ORDERS, ORDER_AMOUNT),
-    "amount_expected": (RECENCY, TENURE, ORDERS, ORDER_AMOUNT),
+    "orders_expected": RHYTHM,
+    "alive_probability": RHYTHM,
+    "return_probability": RHYTHM,
+    "order_amount_expected": ("orders_count", "order_amount_mean"),
+    "amount_expected": (*RHYTHM, "order_amount_mean"),
 }
+SPANNED = ("orders_count", "order_amount_mean")  # features of the span of history that the models see
 SMALLEST_AGREEMENT = 0.25  # of the net change in the sum of absolute changes: below it, shares are damped
 NODES, SMOOTH_NODES = 16, 8  # of Gauss-Legendre quadrature
 CERTAIN = 1e-4  # a chance of an order this near to 1 counts as certain
@@ -60,13 +63,23 @@ class TypicalInputs:
     bought: float
 
 
-def share_columns(features: Mapping[str, object] | tuple[str, ...]) -> tuple[str, ...]:
+def history_span(task: Task, contract: DataContract) -> str:
+    """The span of features that show the history of the models: the longest window, or 'ever' if it holds the log."""
+    longest = task.windows[-1]
+    return "ever" if longest.days in contract.windows_beyond_log else str(longest)
+
+
+def share_columns(features: Sequence[str], span: str) -> tuple[str, ...]:
     """The columns with the shares of those features that are predictions, such as 'alive_probability:recency_days'.
 
-    >>> share_columns(("recency_days", "order_amount_expected"))
-    ('order_amount_expected:orders_count_ever', 'order_amount_expected:order_amount_mean_ever')
+    >>> share_columns(("recency_days", "order_amount_expected"), "365d")
+    ('order_amount_expected:orders_count_365d', 'order_amount_expected:order_amount_mean_365d')
     """
-    return tuple(f"{name}:{source}" for name in MADE_OF if name in features for source in MADE_OF[name])
+    return tuple(_column(name, source, span) for name in MADE_OF if name in features for source in MADE_OF[name])
+
+
+def _column(name: str, source: str, span: str) -> str:
+    return f"{name}:{source}_{span}" if source in SPANNED else f"{name}:{source}"
 
 
 def typical_inputs(past: Past, summaries: ibis.Table) -> dict[date, TypicalInputs]:
@@ -100,7 +113,7 @@ def _typical(row: Mapping[str, int]) -> TypicalInputs:
 
 def prediction_shares(
     history: Floats, spend: Floats, rhythm: BGNBD, amounts: GammaGamma | None, typical: TypicalInputs, horizon: int
-) -> dict[str, Floats]:
+) -> Iterator[Floats]:
     """The shares of the inputs in each prediction; those of one prediction add up to 1.
 
     Args:
@@ -111,13 +124,13 @@ def prediction_shares(
         typical: The start of the path.
         horizon: Days after the cutoff.
 
-    Returns:
-        Shares (n,) by column, in the order of `share_columns`.
+    Yields:
+        The shares (n,) of each column of `share_columns`.
 
     >>> rhythm = BGNBD(0.243, 4.414, 0.793, 2.426, False, 7)
     >>> customers = np.array([[3.0, 200.0], [300.0, 300.0], [9.0, 9.0]])
-    >>> shares = prediction_shares(customers, np.zeros(2), rhythm, None, TypicalInputs(60, 200, 2), 30)
-    >>> [shares[f"return_probability:{name}"].round(2).tolist() for name in MADE_OF["return_probability"]]
+    >>> shares = list(prediction_shares(customers, np.zeros(2), rhythm, None, TypicalInputs(60, 200, 2), 30))
+    >>> [share.round(2).tolist() for share in shares[6:]]  # of the chance of an order
     [[0.08, 0.99], [-0.17, -0.21], [1.1, 0.22]]
     """
     rhythm_changes = _rhythm_changes(history, rhythm, typical, horizon)
@@ -127,11 +140,8 @@ def prediction_shares(
         both = np.concatenate([changes["orders_expected"], size[1:]])
         both[2] += size[0]
         changes |= {"order_amount_expected": size, "amount_expected": both}
-    return {
-        f"{name}:{source}": share
-        for name, parts in changes.items()
-        for source, share in zip(MADE_OF[name], _shares(parts), strict=True)
-    }
+    for parts in changes.values():
+        yield from _shares(parts)
 
 
 def _shares(parts: Floats) -> Floats:

@@ -126,7 +126,7 @@ def _event_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
             "expected",
             tuple(btyd.btyd_features(task.horizon, contract.has_amount)),
             btyd.btyd_measures,
-            shares=btyd.btyd_shares(task.horizon, contract.has_amount),
+            shares=btyd.btyd_shares(task, contract),
         ),
         *(
             Family(

@@ -53,7 +53,7 @@ def subscription_measures(past: Past, terms_only: bool = False) -> ibis.Table:
 
 def _terms_at_cutoff(past: Past) -> ibis.Table:
     """Terms as known at each cutoff: days since the start and the end (null while it runs), and the price."""
-    parts = past.visible(past.tables.sides["subscriptions"].rows)
+    parts = past.visible(past.tables.sides["subscriptions"].rows, whole=True)
     return parts.group_by(*KEYS, "term").aggregate(
         start=parts.age.max(where=parts.part == "start"),
         end=parts.age.max(where=parts.part == "end"),

@@ -78,7 +78,14 @@ class MonitorConfig(Section):
         0.2, description="smallest population stability index (PSI) of a feature or score that raises an alert"
     )
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.01, description="probability of a drift alert for any feature at a cutoff where no feature has drifted"
+        0.01,
+        description="probability of a drift alert for any feature at a cutoff where no feature has drifted, and of a "
+        "behaviour alert where nothing has changed",
+    )
+    behaviour: Share = Field(
+        0.05,
+        description="smallest relative change of a behaviour that raises an alert: share of customers without an "
+        "order, mean order amount, share of a category",
     )
     auc: Share = Field(0.03, description="smallest fall of the AUC below its estimate that raises an alert")
     calibration: Share = Field(

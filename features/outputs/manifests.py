@@ -9,16 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import (
-    Annotated,
-    Any,
-    ClassVar,
-    NotRequired,  # pydantic needs this one before Python 3.12
-    TypeVar,
-)
+from typing import Annotated, Any, ClassVar, NotRequired, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from features.errors import DataError
 from features.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
@@ -41,12 +35,13 @@ class Part(TypedDict):
 
 
 class ScoringModel(TypedDict):
-    """The model that predicted a number: its label, run, digest and task."""
+    """The model that predicted a number, its task, and the end of the outcomes that it learned from."""
 
     label: str
     run_id: NotRequired[str]
     digest: NotRequired[str]
     task: NotRequired[dict[str, Any]]
+    learned_until: NotRequired[str]
 
 
 class SampleRatio(TypedDict):

@@ -38,6 +38,8 @@ class Past:
         days: One row a customer, cutoff and day with a purchase: spend, age, place (0: the last day), gap
             (days since the one before, null for the first).
         compared: The history of the customers that these are compared with; None: with each other.
+        length: How many days of events and activities before each cutoff count; None: all. Features at cutoffs that see
+            the same length of history can be compared, although the log grows.
     """
 
     tables: Tables
@@ -49,19 +51,24 @@ class Past:
     visible_orders: ibis.Table
     days: ibis.Table
     compared: Past | None = None
+    length: int | None = None
 
     @property
     def everyone(self) -> Past:
         """The history over which fits and means of all customers are computed, without counterfactual customers."""
         return self.compared or self
 
-    def visible(self, rows: ibis.Table) -> ibis.Table:
-        """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`."""
-        return with_age(visible_at_cutoffs(rows, self.moments))
+    def visible(self, rows: ibis.Table, whole: bool = False) -> ibis.Table:
+        """Rows (customer_id, day, seen, ...) at every cutoff before which they were known, with `cutoff` and `age`.
+
+        If the history is limited to a length, older rows are left out, except where the `whole` past is asked for: of
+        contracts and attributes, which hold from their day on.
+        """
+        return _recent(with_age(visible_at_cutoffs(rows, self.moments)), None if whole else self.length)
 
     def newest(self, rows: ibis.Table) -> ibis.Table:
         """Of rows (customer_id, day, seen, ...) the one of each customer that was known last before each cutoff."""
-        return newest_rows(self.visible(rows), rows.columns)
+        return newest_rows(self.visible(rows, whole=True), rows.columns)
 
     def pane(self, age: ibis.Value) -> ibis.Value:
         """The position, from 0, of the first window of the task that holds an age."""
@@ -69,7 +76,12 @@ class Past:
 
 
 def build_history(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, stage: Callable[[str, ibis.Table], ibis.Table]
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: Engine,
+    stage: Callable[[str, ibis.Table], ibis.Table],
+    length: int | None = None,
 ) -> Past:
     """Stores the stages that all families of features share.
 
@@ -79,6 +91,7 @@ def build_history(
         cutoffs: The cutoffs, in any order.
         engine: Where it runs.
         stage: Stores an expression's rows under a name and returns the stored table.
+        length: As in `Past`.
 
     Returns:
         The history.
@@ -87,10 +100,9 @@ def build_history(
     dates = tuple(sorted(set(cutoffs)))
     moments = engine.store_arrow("cutoffs", cutoff_table(dates))
     orders = stage("orders", order_days(tables))
-    visible_orders = stage("visible", _visible_orders(orders, moments, has_amount))
-    return Past(
-        tables, task, dates, moments, engine, orders, visible_orders, stage("days", _purchase_days(visible_orders))
-    )
+    visible_orders = stage("visible", _visible_orders(orders, moments, has_amount, length))
+    days = stage("days", _purchase_days(visible_orders))
+    return Past(tables, task, dates, moments, engine, orders, visible_orders, days, length=length)
 
 
 def visible_at_cutoffs(rows: ibis.Table, moments: ibis.Table) -> ibis.Table:
@@ -296,9 +308,14 @@ def order_days(tables: Tables) -> ibis.Table:
     )
 
 
-def _visible_orders(orders: ibis.Table, moments: ibis.Table, has_amount: bool) -> ibis.Table:
+def _recent(aged: ibis.Table, length: int | None) -> ibis.Table:
+    """Rows of at most this age in days; all rows without a limit."""
+    return aged if length is None else aged.filter(aged.age <= length)
+
+
+def _visible_orders(orders: ibis.Table, moments: ibis.Table, has_amount: bool, length: int | None) -> ibis.Table:
     """Orders as known at each cutoff, with age in days, and whether they are purchases."""
-    past = visible_at_cutoffs(orders, moments)
+    past = _recent(with_age(visible_at_cutoffs(orders, moments)), length)
     sums = ("amount", "refund", "quantity", "discount", "lines")
     visible_orders = with_age(
         past.group_by("customer_id", "cutoff", "order_id").aggregate(

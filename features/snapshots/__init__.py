@@ -19,6 +19,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "built_file": ["require_build_target"],
         "cache": ["PART_NAME", "builder_digest", "open_cache"],
+        "comparable": ["comparable_features", "sample_customers"],
         "counterfactual": [
             "CutoffLog",
             "EVENTS",

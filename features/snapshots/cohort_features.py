@@ -32,7 +32,12 @@ class CohortFeatures:
 
 
 def build_cohort_features(
-    tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine, own: CustomFeatures = NO_CUSTOM_FEATURES
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: Engine,
+    own: CustomFeatures = NO_CUSTOM_FEATURES,
+    length: int | None = None,
 ) -> CohortFeatures:
     """Stores the measures of every family and computes the features from them.
 
@@ -42,6 +47,7 @@ def build_cohort_features(
         cutoffs: The cutoffs, in any order.
         engine: Where it runs.
         own: The custom features.
+        length: How many days of history before each cutoff count; None: all.
 
     Returns:
         The features, as an expression over stored stages.
@@ -58,7 +64,7 @@ def build_cohort_features(
         return stored
 
     with steps:
-        past = build_history(tables, task, cutoffs, engine, stage)
+        past = build_history(tables, task, cutoffs, engine, stage, length)
         measured = {
             family.name: stage(family.name, family.measures(past)) for family in all_families if family.measures
         }

@@ -24,9 +24,9 @@ from features.json_files import file_digest
 from features.outputs.manifests import UpliftManifest, manifest_text
 from features.outputs.parquet_files import read_parquet
 from features.snapshots.build import Snapshots, build_snapshots
-from features.task import other_zone
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
+from training.registry.compatibility import refuse_outdated
 from training.registry.models import RegisteredVersion
 from training.registry.tracking_store import no_champion_error
 from training.uplift import registry
@@ -144,11 +144,7 @@ def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:
     if champion is None:
         raise no_champion_error(config, "uplift")
     bundle, version = champion
-    if problem := other_zone(bundle.task, config.task.timezone):
-        raise UsageError(
-            f"{version.label} was trained {problem}; run `regulars train uplift` to train with such days, or set it "
-            "back"
-        )
+    refuse_outdated(version.label, bundle, config.task.timezone, "regulars train uplift")
     return champion
 
 

@@ -25,6 +25,9 @@ ADVICE = {
     "retrain": N_("Retrain: `regulars train --compare` promotes the new model only if it performs better."),
     "recalibrate": N_("Retrain to recalibrate: `regulars train`; until then, allow for this error in the scores."),
     "data": N_("Check the data before anybody acts on these scores: `regulars check` shows what arrived."),
+    "wait": N_(
+        "Wait: the model has just learned from the newest outcomes, so training again would change nothing yet."
+    ),
     "contact": N_("Plan contacts for these customers: `regulars plan --cutoff {cutoff} --budget B`."),
 }
 
@@ -38,7 +41,7 @@ class Finding:
         severity: 'info', 'warning' or 'critical'.
         title: The problem in a few words.
         text: Its figures in a sentence or two.
-        action: 'retrain', 'recalibrate', 'data' or 'contact'.
+        action: 'retrain', 'recalibrate', 'wait', 'data' or 'contact'.
         segment: The customers that it concerns; None: all.
     """
 

@@ -12,6 +12,7 @@ from features.config.load import Config
 from features.config.monitor import MonitorConfig
 from serving.language.messages import N_, Language
 from serving.monitoring.inputs import MonitorInputs, ReferenceCutoffs, choose_references
+from serving.monitoring.performance import may_have_learned
 from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.population_drift import Drift, DriftSamples, measure_drift
 
@@ -65,7 +66,12 @@ def drift_notes(inputs: MonitorInputs, drifts: Sequence[Drift], tr: Language) ->
             tr("{count} An alert is raised if they carry a tenth of the model's importance or more.", count=count)
         )
     if not any(drift.what == "score" for drift in drifts):
-        notes.append(tr("Scores cannot be compared yet: these models have not scored an earlier cutoff."))
+        notes.append(
+            tr(
+                "Scores cannot be compared yet: these models have not scored an earlier cutoff that they had not "
+                "learned from."
+            )
+        )
     return notes
 
 
@@ -86,9 +92,13 @@ def _feature_drifts(rules: MonitorConfig, inputs: MonitorInputs, tr: Language) -
 
 
 def _score_drifts(config: Config, scores: Scores, earlier: Sequence[date], tr: Language) -> list[Drift]:
-    """Compares the scores with cutoffs scored by the same models, at least a horizon earlier if there are any."""
+    """Compares the scores with cutoffs scored by the same models, at least a horizon earlier if there are any.
+
+    A model is surer of cutoffs that it learned from, so these are not compared with.
+    """
     digest, horizon = _model_digest(scores), config.task.horizon.delta
-    same = [c for c in earlier if _model_digest(read_scores(config, c)) == digest]
+    before = {c: read_scores(config, c) for c in earlier}
+    same = [c for c, s in before.items() if _model_digest(s) == digest and not may_have_learned(s)]
     old = [c for c in same if c <= scores.cutoff - horizon] or same[:1]
     if not old:
         return []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
 from serving.language.formats import format_share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
+from serving.monitoring.behaviour import BEHAVIOUR
 from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift, drifted_driver_share
 
@@ -22,13 +24,17 @@ def data_findings(checks: Sequence[LogCheck], tr: Language) -> Iterator[Finding]
     wrong = [check for check in checks if not check.ok]
     silent = any(check.name in ("silent_days", "new_rows") for check in wrong)
     for check in wrong:
-        if silent and check.name in ("events_day", "events_week"):
+        behaviour = check.name.split(":")[0] in BEHAVIOUR
+        if silent and (behaviour or check.name in ("events_day", "events_week")):
             continue
         severity = "critical" if check.name in CRITICAL_CHECKS else "warning"
-        yield Finding(f"data:{check.name}", severity, _check_title(check, tr), _check_text(check, tr), "data")
+        action = "recalibrate" if behaviour else "data"
+        yield Finding(f"data:{check.name}", severity, _check_title(check, tr), _check_text(check, tr), action)
 
 
 def _check_title(check: LogCheck, tr: Language) -> str:
+    if check.name.split(":")[0] in BEHAVIOUR:
+        return tr("Customers behave differently: {phrase}", phrase=check.phrase)
     if check.name == "silent_days":
         return tr("The newest days are missing from the log")
     if check.name == "new_rows":
@@ -151,6 +157,28 @@ def _earlier_value(number: float | None, form: Any, before: date | None, tr: Lan
 
 def _money(number: float) -> str:
     return f"{number:,.2f}"
+
+
+def advise_when_to_train(
+    findings: Sequence[Finding], cutoff: date, learned_until: date | None, every: timedelta
+) -> list[Finding]:
+    """Replaces advice to train by advice to wait while there is nothing new to learn.
+
+    A model that was trained on the newest outcomes would be trained on the same again: new ones are worth a training
+    when another training cutoff has matured.
+
+    Args:
+        findings: Problems of the model.
+        cutoff: The monitored cutoff.
+        learned_until: The end of the outcomes that the model learned from; None if unknown.
+        every: The time between training cutoffs.
+
+    Returns:
+        The findings, in the same order.
+    """
+    if learned_until is None or cutoff >= learned_until + every:
+        return list(findings)
+    return [replace(f, action="wait") if f.action in ("retrain", "recalibrate") else f for f in findings]
 
 
 def unusable_log_finding(empty: bool, tr: Language) -> Finding:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.audit.behaviour_profile import BehaviourProfile, profile_behaviour
 from features.audit.log_profile import LogProfile, profile_log
 from features.config.load import Config
 from features.engines.base import Engine
@@ -22,14 +23,15 @@ from features.feature import Feature
 from features.intake.log import Log
 from features.intake.tables import Tables
 from features.point_in_time.history import cutoff_table, order_days
-from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, checked_log, snapshot_query
-from features.snapshots.cache import open_cache
+from features.snapshots.build import KEYS, MAX_CUTOFF_DELAY, checked_log
+from features.snapshots.comparable import comparable_features, sample_customers
 from features.snapshots.outcomes import add_outcomes
 from serving.scoring.score_tables import Scores
 from training.data.time_split import NEAR, YEAR
 from training.registry.models import load_champion
 
 SAMPLE_SIZE = 20_000  # customers of each cutoff whose features are compared
+MORE_THAN_ENOUGH = 2  # times SAMPLE_SIZE customers of the monitored cohort are built, as other cohorts may be smaller
 MAX_REFERENCES = 2  # newest cutoffs to compare with
 
 
@@ -64,9 +66,10 @@ class MonitorInputs:
         vitals: The profile of the log.
         references: The cutoffs that features are compared with.
         features: The catalog; empty if the cutoff is outside the log.
-        columns: By cutoff and feature, the values (n,) for a sample of the cohort.
+        columns: By cutoff and feature, the values (n,) for a sample of the cohort, from equally long histories.
         end: The first day whose rows may still arrive, or that is not in the log; labels up to it are mature.
         waits: The last days before the end of the log, or before the cutoff, for whose rows labels still wait.
+        behaviour: What customers did in the newest periods; None if the cutoff is outside the log.
     """
 
     vitals: LogProfile
@@ -75,6 +78,7 @@ class MonitorInputs:
     columns: dict[date, dict[str, np.ndarray]]
     end: date
     waits: int = 0
+    behaviour: BehaviourProfile | None = None
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,35 @@ def read_monitored_log(log: Log, scores: Scores, scored: Sequence[date]) -> Iter
         inputs = MonitorInputs(vitals, references, (), {}, end, waits)
         if tables.first < cutoff <= tables.last + MAX_CUTOFF_DELAY.delta:
             cutoffs = [*references.cutoffs, cutoff]
-            planned = snapshot_query(
-                tables, config.task.to_task(), cutoffs, engine, own=own, with_labels=False, cache=open_cache(config)
-            )
-            names = [feature.name for feature in planned.features]
-            rows = engine.to_arrow(_sampled(planned.rows, cutoffs, config.training.seed, engine).select(*KEYS, *names))
-            inputs = replace(inputs, features=planned.features, columns=_columns(rows, names))
+            length = common_length(references, cutoff, tables.first)
+            share = MORE_THAN_ENOUGH * SAMPLE_SIZE / max(scores.manifest.customers, 1)
+            task = config.task.to_task()
+            planned, features = comparable_features(tables, task, cutoffs, engine, own=own, length=length, share=share)
+            names = [feature.name for feature in features]
+            built = engine.store("comparable", planned)
+            sampled = _sampled(built, cutoffs, config.training.seed, engine).order_by("cutoff", "customer_id")
+            rows = engine.to_arrow(sampled.select(*KEYS, *names))
+            behaviour = profile_behaviour(sample_customers(tables, share), task, cutoff, engine)
+            inputs = replace(inputs, features=features, columns=_columns(rows, names), behaviour=behaviour)
         yield MonitoredLog(config, engine, tables, inputs)
+
+
+def common_length(references: ReferenceCutoffs, cutoff: date, first: date) -> int:
+    """The days of history at the cutoffs that are compared: as many as the oldest of the newest references has.
+
+    Args:
+        references: The reference cutoffs.
+        cutoff: The monitored cutoff.
+        first: The day of the first event.
+
+    Returns:
+        Days.
+
+    >>> references = ReferenceCutoffs((date(2024, 3, 1), date(2024, 4, 1)), (), None, True)
+    >>> common_length(references, date(2024, 7, 1), date(2024, 1, 1))
+    60
+    """
+    return (min([*references.newest, cutoff]) - first).days
 
 
 def find_references(config: Config, cutoff: date, tables: Tables, scored: Sequence[date]) -> ReferenceCutoffs:

@@ -32,12 +32,26 @@ from serving.monitoring.alerts import (
     read_alert_state,
     write_alert_state,
 )
+from serving.monitoring.behaviour import behaviour_checks
 from serving.monitoring.delivery import queue_alerts, send_queued
 from serving.monitoring.feature_drift import compare_with_references, drift_notes
-from serving.monitoring.findings import data_findings, drift_findings, segment_findings, unusable_log_finding
+from serving.monitoring.findings import (
+    advise_when_to_train,
+    data_findings,
+    drift_findings,
+    segment_findings,
+    unusable_log_finding,
+)
 from serving.monitoring.inputs import MonitorInputs, read_monitored_log
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record
-from serving.monitoring.performance import PerformanceFigure, calibration_rows, evaluate_cutoffs, waiting_notes
+from serving.monitoring.performance import (
+    PerformanceFigure,
+    calibration_rows,
+    evaluate_cutoffs,
+    performance_notes,
+    recorded_learning,
+    waiting_notes,
+)
 from serving.monitoring.performance import performance_findings as of_performance
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.segmentation.group_rates import segment_rates
@@ -149,6 +163,7 @@ def _observe(log: Log, scores: Scores, tr: Language) -> _Observations:
     observations.findings += segment_findings(
         observations.segments, config.monitor, before.cutoff if before else None, tr
     )
+    learned = recorded_learning(scores)
     record_before = _previous_record(config, scores.cutoff)
     with ExitStack() as stack:
         try:
@@ -157,16 +172,18 @@ def _observe(log: Log, scores: Scores, tr: Language) -> _Observations:
             logging.getLogger(__name__).warning("the log cannot be monitored: %s", problem)
             observations.findings.append(unusable_log_finding(isinstance(problem, EmptyError), tr))
             return observations
-        _observe_log(observations, config, monitored.inputs, record_before, tr)
+        _observe_log(observations, config, monitored.inputs, record_before, learned, tr)
         observations.drift = compare_with_references(config, monitored.inputs, scores, earlier, tr)
         observations.notes += drift_notes(monitored.inputs, observations.drift, tr)
         observations.performance = evaluate_cutoffs(config, monitored, scores, earlier)
+        observations.notes += performance_notes(observations.performance, tr)
         observations.notes += waiting_notes(config, monitored.inputs, [*earlier, scores.cutoff], tr)
     drivers = {row["feature"]: row["strength"] for row in scores.manifest.drivers.get("churn", [])}
-    observations.findings += [
+    about_the_model = [
         *drift_findings(observations.drift, drivers, tr),
         *of_performance(observations.performance, config.monitor, tr),
     ]
+    observations.findings += advise_when_to_train(about_the_model, scores.cutoff, learned, config.task.every.delta)
     return observations
 
 
@@ -176,12 +193,21 @@ def scored_cutoffs_before(config: Config, before: date) -> list[date]:
 
 
 def _observe_log(
-    observations: _Observations, config: Config, inputs: MonitorInputs, before: dict[str, Any] | None, tr: Language
+    observations: _Observations,
+    config: Config,
+    inputs: MonitorInputs,
+    before: dict[str, Any] | None,
+    learned: date | None,
+    tr: Language,
 ) -> None:
     vitals = inputs.vitals
     observations.data = check_log_health(vitals, config.monitor, before, tr)
+    if inputs.behaviour:
+        observations.data += behaviour_checks(inputs.behaviour, config.monitor, tr)
     observations.log = health_record(vitals)
-    observations.findings += data_findings(observations.data, tr)
+    observations.findings += advise_when_to_train(
+        list(data_findings(observations.data, tr)), vitals.cutoff, learned, config.task.every.delta
+    )
     if not inputs.features:
         message = tr(
             "The cutoff is after the end of the log ({last}), so features cannot be compared.", last=vitals.last

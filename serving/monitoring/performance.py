@@ -41,6 +41,8 @@ class PerformanceFigure:
         expected: The expected metric with its interval.
         realised: The realised metric with its interval; None until the horizon has passed.
         customers: How many customers it is based on.
+        learned: Whether the model may have learned from outcomes of this cutoff. Then `realised` says how well the
+            model fits what it knew, not how well it predicts.
     """
 
     cutoff: date
@@ -49,6 +51,12 @@ class PerformanceFigure:
     expected: Estimate
     realised: Estimate | None
     customers: int
+    learned: bool = False
+
+    @property
+    def foresight(self) -> bool:
+        """Whether the outcomes are known now, and were unknown to the model."""
+        return self.realised is not None and not self.learned
 
     @property
     def gap(self) -> float:
@@ -63,6 +71,7 @@ class PerformanceFigure:
             "metric": self.metric,
             "segment": self.segment,
             "customers": self.customers,
+            "learned": self.learned,
             "estimated": self.expected.value,
             "estimated_low": self.expected.low,
             "estimated_high": self.expected.high,
@@ -130,7 +139,10 @@ def weekly_cutoffs(earlier: Sequence[date], cutoff: date) -> list[date]:
 
 
 def calibration_rows(figures: Sequence[PerformanceFigure]) -> list[dict[str, Any]]:
-    """Predicted and actual share of leavers at each cutoff whose horizon has passed, as in monitor.json."""
+    """Predicted and actual share of leavers at each cutoff whose horizon has passed, as in monitor.json.
+
+    Cutoffs that the model learned from are left out.
+    """
     return [
         {
             "cutoff": str(row.cutoff),
@@ -141,12 +153,14 @@ def calibration_rows(figures: Sequence[PerformanceFigure]) -> list[dict[str, Any
             "customers": row.customers,
         }
         for row in figures
-        if row.metric == "churn" and row.segment == ALL_CUSTOMERS and row.realised is not None
+        if row.metric == "churn" and row.segment == ALL_CUSTOMERS and row.realised is not None and not row.learned
     ]
 
 
 def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorConfig, tr: Language) -> Iterator[Finding]:
     """Finds performance problems of the newest mature cutoff, and a lower expected AUC of the newest scores.
+
+    Cutoffs that the model learned from say nothing about its performance, so they are left out.
 
     Args:
         figures: All figures, by cutoff.
@@ -159,7 +173,7 @@ def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorCon
     sizes = {"churn": rules.calibration, "value": rules.total, "auc": rules.auc}
     for metric, size in sizes.items():
         rows = [row for row in figures if row.metric == metric and row.segment == ALL_CUSTOMERS]
-        mature = [row for row in rows if row.realised is not None]
+        mature = [row for row in rows if row.foresight]
         if mature and _is_off(mature[-1], size):
             since = _off_since(mature, size)
             if metric == "auc":
@@ -168,6 +182,49 @@ def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorCon
                 yield _calibration_finding(mature[-1], since, _worst_segment(figures, mature[-1], size), tr)
         if metric == "auc" and mature and rows[-1].expected.high < mature[-1].expected.value - size:
             yield _lower_estimate_finding(rows[-1], mature[-1], tr)
+
+
+def performance_notes(figures: Sequence[PerformanceFigure], tr: Language) -> list[str]:
+    """Remarks on what the figures can and cannot show.
+
+    Args:
+        figures: All figures, by cutoff.
+        tr: The language of the notes.
+
+    Returns:
+        Sentences.
+    """
+    notes = []
+    learned = list(dict.fromkeys(row.cutoff for row in figures if row.learned and row.realised is not None))
+    if learned:
+        count = tr.many(
+            "The model learned from outcomes of {n} scored cutoff",
+            "The model learned from outcomes of {n} scored cutoffs",
+            len(learned),
+        )
+        cutoffs = ", ".join(map(str, learned))
+        notes.append(tr("{count} ({cutoffs}). They do not show how well it predicts.", count=count, cutoffs=cutoffs))
+    if any(row.realised is None for row in figures):
+        notes.append(
+            tr(
+                "Metrics that are expected before outcomes are known assume that customers with the same features "
+                "behave as before. They cannot see concept drift; only outcomes can."
+            )
+        )
+    return notes
+
+
+def may_have_learned(scores: Scores) -> bool:
+    """Whether the model may have learned from outcomes of this scored cutoff; also if the manifest does not say."""
+    learned_until = recorded_learning(scores)
+    return learned_until is None or scores.cutoff < learned_until
+
+
+def recorded_learning(scores: Scores) -> date | None:
+    """The end of the outcomes that the model of a scored cutoff learned from; None if an early version scored it."""
+    model = scores.manifest.models.get("churn")
+    recorded = model.get("learned_until") if model else None
+    return date.fromisoformat(recorded) if recorded else None
 
 
 def _horizon(scores: Scores) -> Window | None:
@@ -183,6 +240,7 @@ def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[Per
     worth = table["value"].to_numpy() + table["value_at_risk"].to_numpy() if money else None
     left = None if labels is None else labels["churned"].to_numpy().astype(float)
     brought = None if labels is None or not money else np.maximum(labels["value"].fill_null(0.0).to_numpy(), 0.0)
+    learned = may_have_learned(scores)
     segments = np.array(table["segment"].fill_null("").to_pylist())
     for segment in (ALL_CUSTOMERS, *SEGMENTS):
         inside = np.ones(len(churn), bool) if segment == ALL_CUSTOMERS else segments == segment
@@ -197,7 +255,7 @@ def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[Per
         for metric in METRICS if segment == ALL_CUSTOMERS else OF_SEGMENTS:
             if metric in estimates and np.isfinite(estimates[metric].value):
                 yield PerformanceFigure(
-                    scores.cutoff, metric, segment, estimates[metric], outcomes.get(metric), int(inside.sum())
+                    scores.cutoff, metric, segment, estimates[metric], outcomes.get(metric), int(inside.sum()), learned
                 )
 
 

@@ -43,7 +43,7 @@ def _performance_lines(facts: dict[str, Any]) -> Iterator[str]:
             f"{format_share(last['came'])} ({format_share(last['low'])} to {format_share(last['high'])}) left"
         )
     else:
-        yield "calibration    no scored cutoff has an outcome yet"
+        yield "calibration    no scored cutoff has an outcome yet that its model had not learned from"
 
 
 def _alert_lines(result: MonitoringResult) -> Iterator[str]:

@@ -15,7 +15,7 @@ from features.config.plan import PlanConfig
 from features.errors import DataError, RegularsError
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_manifest
-from features.task import Window, other_zone
+from features.task import Window
 from serving.effects import uplift_scores
 from serving.language.messages import get_language
 from serving.measurement import measure as measuring
@@ -39,6 +39,7 @@ from serving.scoring.resumable_run import remove_folder
 from serving.segmentation import run as segmentation
 from training import train as training
 from training.registry import models
+from training.registry.compatibility import is_outdated, learned_until
 from training.uplift import registry
 
 RETRY_WINDOW = Window(7)  # after a plan's outcomes are complete, measuring is retried for this long
@@ -236,17 +237,15 @@ def _already_trained(training_record: dict[str, Any]) -> StepOutcome:
 def _trained_until(night: Night) -> date | None:
     """Up to which day the champion's or any night's last training used the log.
 
-    None without a champion, or if its days begin in another zone, so that it can score nobody.
+    None without a champion, or if it is outdated, so that it can score nobody.
     """
     champion = models.load_champion(night.config, "churn")
-    if champion is None or other_zone(champion.bundle.task, night.config.task.timezone):
+    if champion is None or is_outdated(champion.bundle, night.config.task.timezone):
         return None
-    facts, horizon = champion.bundle.facts, Window.parse(champion.bundle.task["horizon"])
-    known = date.fromisoformat(max(facts["cutoffs"])) + horizon.delta
     trained = [
         date.fromisoformat(summary["trained"]["cutoff"]) for summary in night.other_nights if summary.get("trained")
     ]
-    return max([known, *(day for day in trained if day <= night.cutoff)])
+    return max([learned_until(champion.bundle), *(day for day in trained if day <= night.cutoff)])
 
 
 def _plan_manifests(night: Night) -> list[Path]:

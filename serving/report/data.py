@@ -43,6 +43,7 @@ def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "alerts": [_alert(wording, alert) for alert in monitored["alerts"]] if monitored else [],
         "checks": [_watched(wording, row) for row in monitored["data"]] if monitored else [],
         "drift": list(_moved(wording, monitored["drift"])) if monitored else [],
+        "remarks": list(monitored.get("notes", [])) if monitored else [],
         "quiet": bool(monitored) and not monitored["alerts"],
     }
 

@@ -14,13 +14,13 @@ from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.log import Log
 from features.snapshots.build import Snapshots, build_snapshots
-from features.task import other_zone
 from serving.language.feature_phrases import translate_features
 from serving.language.formats import task_terms
 from serving.language.messages import get_language
 from serving.scoring import value_tiers
 from serving.scoring.columns import score_columns, worth_if_retained
 from training.artifact.model_files import BundleError
+from training.registry.compatibility import refuse_outdated
 from training.registry.models import Champion, load_champion
 from training.registry.tracking_store import no_champion_error
 
@@ -58,17 +58,14 @@ def load_champions(config: Config) -> Champions:
     """Load the champions of a business; both must share one classifier of returning.
 
     Raises:
-        UsageError: A champion is missing, or they were not trained together.
+        UsageError: A champion is missing or outdated, or they were not trained together.
     """
     churn, value = load_champion(config, "churn"), load_champion(config, "value") if config.has_value else None
     if churn is None:
         raise no_champion_error(config, "churn")
     if config.has_value and value is None:
         raise no_champion_error(config, "value")
-    if problem := other_zone(churn.bundle.task, config.task.timezone):
-        raise UsageError(
-            f"{churn.version.label} was trained {problem}; run `regulars train` to train with such days, or set it back"
-        )
+    refuse_outdated(churn.version.label, churn.bundle, config.task.timezone, "regulars train")
     if value is not None and value.bundle.classifier_digest != churn.bundle.classifier_digest:
         raise UsageError(
             f"{churn.version.label} and {value.version.label} do not share one classifier of returning, so their "

@@ -38,6 +38,7 @@ from serving.scoring.predictions import Champions, check_features, load_champion
 from serving.scoring.resumable_run import ResumableRun, open_run, remove_folder
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.sinks import deliver_scores
+from training.registry.compatibility import learned_until
 
 if TYPE_CHECKING:
     from features.engines.spark import SparkEngine
@@ -214,7 +215,11 @@ def _join_words(words: Sequence[str]) -> str:
 
 def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
     models = {
-        kind: {**job.identity["models"][kind], "task": champion.bundle.task}
+        kind: {
+            **job.identity["models"][kind],
+            "task": champion.bundle.task,
+            "learned_until": str(learned_until(champion.bundle)),
+        }
         for kind, champion in job.models.by_target.items()
     }
     inputs = {key: value for key, value in job.identity.items() if key != "serving"}

@@ -132,7 +132,9 @@ def expectations(seen: Sequence[Line], cutoff: date, setting: Setting) -> dict[s
         for order in purchases(orders([line for line in seen if line["customer"] == customer]), setting):
             own = days.setdefault(customer, {})
             own[order.day] = own.get(order.day, Fraction()) + order.net
-    return oracle_expected.expectations(days, cutoff, setting.horizon, setting.has_amount)
+    return oracle_expected.expectations(
+        days, cutoff, setting.horizon, setting.has_amount, setting.windows[-1], setting.active_within
+    )
 
 
 def rhythm(bought: Sequence[Order], cutoff: date) -> Values:

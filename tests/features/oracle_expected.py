@@ -14,13 +14,14 @@ from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 Days = Mapping[str, Mapping[date, Fraction]]
 
 
-def expectations(days: Days, cutoff: date, horizon: int, has_amount: bool) -> dict[str, dict[str, float | None]]:
-    """Fit both models to all customers, then predict each customer separately."""
-    summaries = {customer: summary(own, cutoff) for customer, own in days.items()}
-    rhythm = fit_bgnbd(*zip(*[row[:3] for row in summaries.values()], strict=True)) if summaries else None
-    spend = (
-        fit_gamma_gamma(*zip(*[(row[0] + 1, row[3]) for row in summaries.values()], strict=True)) if summaries else None
-    )
+def expectations(
+    days: Days, cutoff: date, horizon: int, has_amount: bool, length: int, active_within: int
+) -> dict[str, dict[str, float | None]]:
+    """Fit both models to the cohort; predict each customer separately."""
+    summaries = {customer: summary(own, cutoff, length) for customer, own in days.items()}
+    recent = [row for row in summaries.values() if row[2] - row[1] <= active_within]
+    rhythm = fit_bgnbd(*([row[place] for row in recent] for place in range(3)))
+    spend = fit_gamma_gamma([row[0] + 1 for row in recent], [row[3] for row in recent])
     expected: dict[str, dict[str, float | None]] = {}
     for customer, (repeats, recency, age, mean) in summaries.items():
         orders = float(rhythm.expected_orders([repeats], [recency], [age], horizon)[0])
@@ -35,7 +36,12 @@ def expectations(days: Days, cutoff: date, horizon: int, has_amount: bool) -> di
     return expected
 
 
-def summary(own: Mapping[date, Fraction], cutoff: date) -> tuple[int, int, int, float]:
-    """Repeat purchases, days from the first to the last, days from the first to the cutoff, mean spend a day."""
-    first, last = min(own), max(own)
-    return len(own) - 1, (last - first).days, (cutoff - first).days, float(sum(own.values())) / len(own)
+def summary(own: Mapping[date, Fraction], cutoff: date, length: int) -> tuple[int, int, int, float]:
+    """Repeat purchases, days from the first to the last, days from the first to the cutoff, mean spend a day.
+
+    Of the last `length` days; of a customer without a purchase in them, the last one counts.
+    """
+    inside = {day: spend for day, spend in own.items() if (cutoff - day).days <= length}
+    inside = inside or {max(own): own[max(own)]}
+    first, last = min(inside), max(inside)
+    return len(inside) - 1, (last - first).days, (cutoff - first).days, float(sum(inside.values())) / len(inside)

@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from features.config.load import Config
+from features.definitions import feature_definitions
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import SURE
@@ -145,6 +146,7 @@ def _fit_ensemble(
     facts = {
         "fingerprint": snapshots.fingerprint,
         "own_features": snapshots.own,
+        "definitions": feature_definitions(snapshots.names),
         "cutoffs": [str(c) for c in sorted(cutoffs)],
         "heard": [str(h.fold.test) for h in out_of_time],
         "seed": config.training.seed,

@@ -15,6 +15,7 @@ __getattr__, __all__ = lazy_exports(
             "version_with_alias",
         ],
         "champion_challenger": ["CurrentChampions", "TITLES"],
+        "compatibility": ["is_outdated", "learned_until", "refuse_outdated"],
         "lineage": ["ModelLineage", "read_model_lineage"],
         "mlflow_tracking": [
             "as_usage_errors",

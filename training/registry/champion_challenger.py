@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from features.config.load import Config
-from features.task import Window
 from training.artifact.bundle import ModelBundle
 from training.artifact.model_files import BundleError
 from training.data.prediction import Prediction
@@ -24,6 +23,7 @@ from training.data.time_split import Sample
 from training.evaluation import metrics
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.registry.aliases import CHAMPION
+from training.registry.compatibility import learned_until
 from training.registry.models import Champion
 
 COMPARED = (
@@ -128,15 +128,9 @@ def _bundle_before(model: Champion, cutoff: date) -> tuple[ModelBundle | None, s
         (model.bundle, "the model that scores"),
         (model.judge, "its evaluation model, fitted on earlier cutoffs"),
     ):
-        if bundle is not None and _last_label_end(bundle) <= cutoff:
+        if bundle is not None and learned_until(bundle) <= cutoff:
             return bundle, how
     return None, ""
-
-
-def _last_label_end(bundle: ModelBundle) -> date:
-    """The end of the last label that a bundle was fitted on."""
-    newest = max(date.fromisoformat(str(cutoff)) for cutoff in bundle.facts["cutoffs"])
-    return newest + Window.parse(str(bundle.task["horizon"])).delta
 
 
 def _incompatibility(bundle: ModelBundle, evaluation_bundle: ModelBundle, own: str) -> str:

@@ -24,7 +24,6 @@ import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
 from features.atomic_files import atomic_folder
-from features.catalog.btyd_shares import share_columns
 from features.config.load import Config
 from features.config.plan import without_customer_ids
 from features.config.table_sections import TableSection
@@ -313,7 +312,7 @@ def _example_row(snapshots: Snapshots, bundle: ModelBundle) -> dict[str, float |
         median = pc.quantile(snapshots.rows[name], 0.5)[0].as_py()
         return None if median is None else float(median)
 
-    shares = (name for name in share_columns(bundle.features) if name in snapshots.rows.column_names)
+    shares = (name for name in snapshots.rows.column_names if name.partition(":")[0] in bundle.features and ":" in name)
     return {name: typical(name) for name in (*bundle.features, *shares)}
 
 

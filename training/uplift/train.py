@@ -17,6 +17,7 @@ from features.campaigns import uplift_dataset
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
+from features.definitions import feature_definitions
 from features.heavy_amounts import ordinary_limit
 from features.intake.log import Business, opened
 from training.registry import aliases, mlflow_tracking
@@ -325,6 +326,7 @@ def _facts(dataset: UpliftDataset, experiment: ExperimentData, config: Config) -
         "fingerprint": dataset.fingerprint,
         "data_fingerprint": dataset.data_fingerprint,
         "own_features": dataset.own,
+        "definitions": feature_definitions(dataset.names),
         "rounds": [str(day) for day in dataset.rounds],
         "plans": list(dataset.plans),
         "control": dataset.control,

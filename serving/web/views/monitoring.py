@@ -69,7 +69,9 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
         "alerts": _by_gravity(findings["alerts"]),
         "day": day,
         "days": monitored_days,
-        "performance": [{**row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]],
+        "performance": [
+            {"learned": False, **row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]
+        ],
         "pictures": _pictures(site, findings),
     }
 
@@ -106,12 +108,13 @@ def _pictures(site: Site, findings: Mapping[str, Any]) -> list[dict[str, Any]]:
     for metric in dict.fromkeys(row.get("metric") for row in rows):
         metric_rows = sorted((row for row in rows if row.get("metric") == metric), key=lambda row: str(row["cutoff"]))
         when = [date.fromisoformat(str(row["cutoff"])) for row in metric_rows]
-        drawn = [_line(metric_rows, "estimated", False), _line(metric_rows, "realised", True)]
+        foresight = [{**row, "realised": None} if row.get("learned") else row for row in metric_rows]
+        drawn = [_line(metric_rows, "estimated", False), _line(foresight, "realised", True)]
         format_number, name = partial(format_metric, metric), metric_name(site, metric)
         details = "; ".join(
             f"{row['cutoff']}: {_format_or_dash(row.get('estimated'), format_number)} / "
             f"{_format_or_dash(row.get('realised'), format_number)}"
-            for row in metric_rows
+            for row in foresight
         )
         alt = site.tr("{metric} at each cutoff, estimated / realised. {details}.", metric=name, details=details)
         if any(value is not None for line in drawn for value in line.values):

@@ -102,7 +102,7 @@ def test_the_numbers_are_those_of_the_models_asked_of_each_customer_alone(
                 own = days.setdefault(order["customer_id"], {})
                 own[order["day"]] = own.get(order["day"], 0) + order["net"]
         money = {who: {day: net / 10_000 for day, net in own.items()} for who, own in days.items()}
-        expected = oracle_expected.expectations(money, cutoff, 30, True)
+        expected = oracle_expected.expectations(money, cutoff, 30, True, 90, 1000)
         mine = [row for row in rows.to_pylist() if row["cutoff"].date() == cutoff]
         assert len(mine) == len(expected) > 50
         for row in mine:
@@ -169,15 +169,15 @@ def test_above_the_most_a_cutoff_is_fitted_on_its_sample(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = [row for i in range(200) for row in days_before(1 + i, 2 + i * 2, customer=f"c{i}", amount=1.0 + i)]
-    tables, fitted = make_log([*rows, *days_before(-3)]), []
+    tables, task, fitted = make_log([*rows, *days_before(-3)]), make_task(active=1000, windows=(30, 500)), []
     monkeypatch.setattr(
         btyd,
         "fit_one_cutoff",
         lambda rows, money, honest=btyd.fit_one_cutoff: (fitted.append(rows.num_rows), honest(rows, money))[1],
     )
-    unsampled = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    unsampled = snapshots_from_tables(tables, task, [CUTOFF], engine, with_labels=False).rows
     monkeypatch.setattr(btyd, "sample_customers", partial(btyd.sample_customers, limit=100))
-    part = snapshots_from_tables(tables, make_task(active=1000), [CUTOFF], engine, with_labels=False).rows
+    part = snapshots_from_tables(tables, task, [CUTOFF], engine, with_labels=False).rows
     assert fitted[0] == unsampled.num_rows == part.num_rows and 60 < fitted[1] < 140
     assert part["orders_expected"].to_pylist() != unsampled["orders_expected"].to_pylist()
     assert part["orders_expected"].null_count == 0

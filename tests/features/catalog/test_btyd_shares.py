@@ -29,6 +29,12 @@ def customers(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([last, first, bought]).astype(float), bought * rng.lognormal(3, 1, count)
 
 
+def shares_of(history: np.ndarray, spend: np.ndarray, model: BGNBD, typical: TypicalInputs) -> dict[str, np.ndarray]:
+    """The shares by column, with amounts."""
+    shares = prediction_shares(history, spend, model, AMOUNTS, typical, HORIZON)
+    return dict(zip(share_columns(tuple(MADE_OF), "ever"), shares, strict=True))
+
+
 def predictions(model: BGNBD, inputs: np.ndarray) -> dict[str, np.ndarray]:
     """What the features predict, in the logarithm or log-odds that shares are computed in; for whole numbers."""
     last, first, bought = inputs
@@ -71,8 +77,8 @@ def test_shares_agree_with_a_path_walked_in_small_steps(model: BGNBD) -> None:
                 walked[place] += (_log_alive(model, moved) - _log_alive(model, now)) / 6
                 now = moved
     agreement = np.abs(walked.sum(axis=0)) / np.abs(walked).sum(axis=0)
-    shares = prediction_shares(history, np.ones(history.shape[1]), model, None, TYPICAL, HORIZON)
-    mine = np.stack([shares[f"alive_probability:{name}"] for name in MADE_OF["alive_probability"]])
+    shares = list(prediction_shares(history, np.ones(history.shape[1]), model, None, TYPICAL, HORIZON))
+    mine = np.stack(shares[3:6])  # of P(alive)
     clear = agreement > btyd_shares.SMALLEST_AGREEMENT
     assert clear.sum() > 10
     np.testing.assert_allclose(mine[:, clear], (walked / walked.sum(axis=0))[:, clear], atol=0.02)
@@ -100,28 +106,25 @@ def test_shares_of_any_customer_add_up_to_one_and_stay_small(
 ) -> None:
     typical = TypicalInputs(start[0], start[0] + start[1], start[2])
     history = np.array([[last], [last + more], [bought]], float)
-    shares = prediction_shares(history, np.array([spend]), model, AMOUNTS, typical, HORIZON)
-    assert tuple(shares) == share_columns(tuple(MADE_OF))
+    shares = shares_of(history, np.array([spend]), model, typical)
     for name, sources in MADE_OF.items():
-        own = np.array([shares[f"{name}:{source}"][0] for source in sources])
+        own = np.array([share[0] for column, share in shares.items() if column.startswith(f"{name}:")])
+        assert len(own) == len(sources)
         assert own.sum() == pytest.approx(1, abs=1e-9)
         assert np.abs(own).sum() <= 1 / btyd_shares.SMALLEST_AGREEMENT + 1e-9
 
 
 def test_a_customer_depends_on_nobody_else() -> None:
     history, spend = customers(50, 3)
-    together = prediction_shares(history, spend, WEEKS, AMOUNTS, TYPICAL, HORIZON)
+    together = shares_of(history, spend, WEEKS, TYPICAL)
     for place in (0, 17, 49):
-        alone = prediction_shares(history[:, [place]], spend[[place]], WEEKS, AMOUNTS, TYPICAL, HORIZON)
+        alone = shares_of(history[:, [place]], spend[[place]], WEEKS, TYPICAL)
         assert {name: share[place] for name, share in together.items()} == {n: s[0] for n, s in alone.items()}
 
 
 def test_a_long_silence_speaks_by_recency_and_many_orders_by_their_number() -> None:
     history = np.array([[300.0, 60.0], [400.0, 200.0], [3.0, 40.0]])
-    shares = prediction_shares(history, np.array([60.0, 9e3]), WEEKS, AMOUNTS, TYPICAL, HORIZON)
-    strongest = [
-        max(MADE_OF["alive_probability"], key=lambda name: shares[f"alive_probability:{name}"][place])
-        for place in (0, 1)
-    ]
-    assert strongest == ["recency_days", "orders_count_ever"]
+    shares = shares_of(history, np.array([60.0, 9e3]), WEEKS, TYPICAL)
+    silence, number = (shares[f"alive_probability:{source}"] for source in ("recency_days", "orders_count_ever"))
+    assert silence[0] > number[0] and number[1] > silence[1]
     assert shares["order_amount_expected:order_amount_mean_ever"][1] > 0.9

@@ -275,7 +275,12 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     labelled = snapshots_from_tables(tables, task, CUTOFFS, engine)
     scored = snapshots_from_tables(tables, task, CUTOFFS, engine, with_labels=False)
     assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value", *task.longer]))
-    assert scored.rows.column_names == ["customer_id", "cutoff", *scored.names, *share_columns(tuple(scored.names))]
+    assert scored.rows.column_names == [
+        "customer_id",
+        "cutoff",
+        *scored.names,
+        *share_columns(scored.names, f"{WINDOWS[-1]}d"),
+    ]
 
 
 def test_features_are_text_or_floats_without_nan_and_rows_are_sorted(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 from features.config.monitor import MonitorConfig
 from serving.language.messages import get_language
-from serving.monitoring.alerts import AlertState, raise_alerts
-from serving.monitoring.findings import data_findings, drift_findings, segment_findings, unusable_log_finding
+from serving.monitoring.alerts import AlertState, Finding, raise_alerts
+from serving.monitoring.findings import (
+    advise_when_to_train,
+    data_findings,
+    drift_findings,
+    segment_findings,
+    unusable_log_finding,
+)
 from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift
 
@@ -83,3 +89,16 @@ def test_a_log_that_cannot_be_used_is_a_finding_in_either_case() -> None:
         "The log arrived empty",
         "The log cannot be used",
     }
+
+
+def test_nothing_advises_training_while_there_is_nothing_new_to_learn() -> None:
+    found = [
+        Finding(f"k{n}", "warning", "t", "x", action) for n, action in enumerate(("retrain", "recalibrate", "data"))
+    ]
+    month, day = timedelta(30), date(2024, 5, 1)
+
+    def actions(cutoff: date, learned: date | None) -> list[str]:
+        return [finding.action for finding in advise_when_to_train(found, cutoff, learned, month)]
+
+    assert actions(day, day) == actions(day + timedelta(29), day) == ["wait", "wait", "data"]
+    assert actions(day + month, day) == actions(day, None) == ["retrain", "recalibrate", "data"]

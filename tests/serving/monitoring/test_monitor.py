@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -58,14 +57,13 @@ def steady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Monitoring
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, steady: tuple[Config, MonitoringResult]) -> Callable[..., Config]:
-    """The steady business anew, with another log or other sections; built features that still hold are there."""
+def fresh(tmp_path: Path) -> Callable[..., Config]:
+    """The steady business anew, with another log or other sections."""
 
     def make(log: Any = None, **sections: Any) -> Config:
         config = make_nights(tmp_path, sections, log)
         for cutoff in (*PAST, CUTOFF):
             score(config, cutoff)
-        shutil.copytree(steady[0].output / "snapshots", config.output / "snapshots", dirs_exist_ok=True)
         return config
 
     return make

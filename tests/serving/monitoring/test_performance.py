@@ -15,6 +15,7 @@ from serving.monitoring.performance import (
     PerformanceFigure,
     calibration_rows,
     performance_findings,
+    performance_notes,
     waiting_notes,
     weekly_cutoffs,
 )
@@ -24,12 +25,19 @@ TR, RULES = get_language("en"), MonitorConfig()
 
 
 def figure(
-    month: int, metric: str, expected: float, realised: float | None, *, segment: str = "all", room: float = 0.03
+    month: int,
+    metric: str,
+    expected: float,
+    realised: float | None,
+    *,
+    segment: str = "all",
+    room: float = 0.03,
+    learned: bool = False,
 ) -> PerformanceFigure:
     """A figure of a month's first day, whose estimate is unsure by a share of it."""
     estimate = Estimate(expected, expected * (1 - room), expected * (1 + room))
     outcome = None if realised is None else Estimate(realised, realised, realised)
-    return PerformanceFigure(date(2024, month, 1), metric, segment, estimate, outcome, 100)
+    return PerformanceFigure(date(2024, month, 1), metric, segment, estimate, outcome, 100, learned)
 
 
 def test_the_last_scored_cutoff_of_each_week_is_evaluated() -> None:
@@ -104,3 +112,20 @@ def test_calibration_over_time_has_the_cutoffs_with_an_outcome() -> None:
     rows = [figure(1, "churn", 0.5, 0.6), figure(2, "churn", 0.5, None), figure(1, "churn", 0.1, 0.1, segment="keep")]
     (row,) = calibration_rows(rows)
     assert row == {"cutoff": "2024-01-01", "said": 0.5, "came": 0.6, "low": 0.6, "high": 0.6, "customers": 100}
+
+
+def test_cutoffs_that_the_model_learned_from_are_marked_and_are_no_evidence() -> None:
+    rows = [
+        figure(1, "churn", 0.5, 0.7),
+        figure(2, "churn", 0.5, 0.5, learned=True),
+        figure(2, "auc", 0.8, 0.5, learned=True),
+        figure(3, "churn", 0.5, None),
+    ]
+    assert [row.foresight for row in rows] == [True, False, False, False]
+    assert rows[1].to_dict()["learned"] and rows[1].to_dict()["realised"] == 0.5
+    assert [row["cutoff"] for row in calibration_rows(rows)] == ["2024-01-01"]
+    (finding,) = performance_findings(rows, RULES, TR)  # of the newest cutoff that was new to the model
+    assert finding.key == "performance:churn" and "of 2024-01-01" in finding.text
+    learned, drift = performance_notes(rows, TR)
+    assert "1 scored cutoff (2024-02-01)" in learned and "cannot see concept drift" in drift
+    assert performance_notes(rows[:1], TR) == []

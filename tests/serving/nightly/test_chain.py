@@ -23,6 +23,7 @@ from click.testing import CliRunner
 
 from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
+from features.definitions import DEFINITIONS, feature_definitions
 from features.errors import DataError, RefusedError, UsageError
 from features.file_locks import exclusive_lock
 from features.intake.log import Log
@@ -223,6 +224,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     class Trainings(list[Any]):
         verdict = True
         knew = date(2024, 1, 1)  # up to when the champion's training knew the log; None: there is no champion
+        definitions = feature_definitions(DEFINITIONS)  # of the features that the champion learned
 
     requests = Trainings()
 
@@ -236,7 +238,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         if requests.knew is None:
             return None
         cutoff = requests.knew - timedelta(days=30)
-        bundle = SimpleNamespace(facts={"cutoffs": ["2023-06-01", str(cutoff)]}, task={"horizon": "30d"})
+        facts = {"cutoffs": ["2023-06-01", str(cutoff)], "definitions": requests.definitions}
+        bundle = SimpleNamespace(features=list(DEFINITIONS), facts=facts, task={"horizon": "30d"})
         return SimpleNamespace(bundle=bundle)
 
     monkeypatch.setattr(steps.training, "train_models", train)
@@ -298,6 +301,13 @@ def test_the_first_night_trains_unless_told_not_to(make_config: Any, trainings: 
 
 def test_a_champion_of_another_zone_is_replaced(make_config: Any, trainings: Any) -> None:
     assert steps.train_if_due(night(make_config({"task": {"timezone": "Asia/Tokyo"}}))).state == DONE
+    assert trainings == [("all", True)]
+
+
+def test_a_champion_of_earlier_definitions_of_features_is_replaced(make_config: Any, trainings: Any) -> None:
+    assert steps.train_if_due(night(make_config())).state == SKIPPED
+    trainings.definitions = {}
+    assert steps.train_if_due(night(make_config())).state == DONE
     assert trainings == [("all", True)]
 
 
