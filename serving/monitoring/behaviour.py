@@ -91,7 +91,7 @@ def usual_limits(rates: PeriodRates, span: int, chance: float, least: float) -> 
 
     >>> rates = PeriodRates(np.array([0.22, *[0.2] * 12]), np.full(13, 0.01))
     >>> [round(x, 3) for x in usual_limits(rates, 1, 0.001, 0.05)]
-    [0.22, 0.191, 0.21]
+    [0.22, 0.19, 0.21]
     """
     usable = np.isfinite(rates.values) & (rates.values > 0) & np.isfinite(rates.errors)
     logs, variances = np.log(np.where(usable, rates.values, 1.0)), np.where(usable, rates.errors, 0.0) ** 2

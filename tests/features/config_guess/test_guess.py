@@ -401,6 +401,7 @@ def test_the_complete_journey_is_understood() -> None:
         "amount": "sales_value",
         "quantity": "quantity",
         "kinds": ["store_id", "product_id"],
+        "offers": ["product_id"],
     }
     assert values["task"]["horizon"] == "28d"
     assert read_guessed(values, folder).rows == 1_469_307
