@@ -102,8 +102,16 @@ def spark() -> Iterator[Engine]:
         find_java()
     except UsageError as problem:
         pytest.skip(str(problem))
+    spark_session = pytest.importorskip("features.engines.spark_session")
+    options = {
+        "spark.sql.codegen.wholeStage": "false",  # to compile a query takes longer than to run it on a small log
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.adaptive.enabled": "false",
+    }
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")  # no time for a better compiler
+        patch.setenv("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        for name, value in options.items():
+            patch.setitem(spark_session.SQL_SETTINGS, name, value)
         with open_engine(EngineConfig(kind="spark", master="local[2]")) as opened:
             yield opened
 

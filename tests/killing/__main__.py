@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("commands", nargs="+", metavar="COMMAND", choices=[*COMMANDS, "score"])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1, help="before one in so many changes by which it publishes")
     parser.add_argument("--config", type=Path, help="score: the config of a trained business; else one is made")
     parser.add_argument("--cutoff", type=date.fromisoformat, default=NEWEST, help="score: the cutoff")
     options = parser.parse_args(arguments)
@@ -39,7 +40,9 @@ def main(arguments: list[str]) -> int:
         for name in options.commands:
             begun = time.monotonic()
             try:
-                counts = kill_repeatedly(_scenario(name, Path(place), options), options.kills, options.seed)
+                counts = kill_repeatedly(
+                    _scenario(name, Path(place), options), options.kills, options.seed, options.every
+                )
                 result = {"command": name, **counts, "took": round(time.monotonic() - begun)}
             except Killed as problem:
                 harm, result = True, {"command": name, "harm": str(problem)}

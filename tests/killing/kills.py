@@ -23,13 +23,14 @@ class Killed(AssertionError):
     """A kill did harm."""
 
 
-def kill_repeatedly(scenario: Scenario, kills: int, seed: int) -> dict[str, float]:
+def kill_repeatedly(scenario: Scenario, kills: int, seed: int, every: int = 1) -> dict[str, float]:
     """Kill a scenario at random moments: half of them times, the others changes of files.
 
     Args:
         scenario: The scenario, as it is before the command runs.
         kills: How many kills, besides those at the changes by which it publishes.
         seed: Of the moments.
+        every: Of the changes by which it publishes, it is killed before one in so many.
 
     Returns:
         Counts: kills, runs that ended, seconds of an undisturbed run's phase, and changes in it.
@@ -40,12 +41,12 @@ def kill_repeatedly(scenario: Scenario, kills: int, seed: int) -> dict[str, floa
     before_place = scenario.folder.with_name(f"{scenario.folder.name}-before")
     save(scenario.folder, before_place)
     try:
-        return _kill_from(scenario, before_place, kills, seed)
+        return _kill_from(scenario, before_place, kills, seed, every)
     finally:
         shutil.rmtree(before_place)
 
 
-def _kill_from(scenario: Scenario, before_place: Path, kills: int, seed: int) -> dict[str, float]:
+def _kill_from(scenario: Scenario, before_place: Path, kills: int, seed: int, every: int) -> dict[str, float]:
     """As `kill_repeatedly`, with the folder saved as it was before."""
     before = scenario.published()
     measured = measure_work(scenario.work, scenario.folder, scenario.phase)
@@ -54,7 +55,7 @@ def _kill_from(scenario: Scenario, before_place: Path, kills: int, seed: int) ->
     restore(scenario.folder, before_place)
     publishing = _publishing_changes(scenario, before_place)
     killed = ended = 0
-    for moment, in_phase in _moments(measured, publishing, kills, seed):
+    for moment, in_phase in _moments(measured, range(0, publishing, every), kills, seed):
         ended += _kill(scenario if in_phase else _in_publishing(scenario), moment, digests, before_place)
         killed += 1
         if not scenario.chained:
@@ -68,7 +69,7 @@ def _kill_from(scenario: Scenario, before_place: Path, kills: int, seed: int) ->
     return {"killed": killed, "ended": ended, **facts}
 
 
-def _moments(measured: Measured, publishing: int, kills: int, seed: int) -> list[tuple[Moment, bool]]:
+def _moments(measured: Measured, publishing: range, kills: int, seed: int) -> list[tuple[Moment, bool]]:
     """The moments, and whether they count from the scenario's own phase on and not from its publishing."""
     rng = random.Random(seed)  # noqa: S311 (moments)
     chosen = []
@@ -76,7 +77,7 @@ def _moments(measured: Measured, publishing: int, kills: int, seed: int) -> list
         by_time = Moment(seconds=rng.uniform(0, measured.seconds))
         by_change = Moment(change=rng.randrange(measured.changes)) if measured.changes else by_time
         chosen.append((by_time if number % 2 else by_change, True))
-    return [*chosen, *((Moment(change=number), False) for number in range(publishing))]
+    return [*chosen, *((Moment(change=number), False) for number in publishing)]
 
 
 def _kill(scenario: Scenario, moment: Moment, digests: tuple[Digests, Digests, Digests], before_place: Path) -> int:
