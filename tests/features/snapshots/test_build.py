@@ -158,7 +158,11 @@ def test_every_feature_and_label_agrees_with_the_oracle(
 
 @pytest.mark.parametrize(
     ("zone", "shape"),
-    [("America/New_York", "everything"), ("Asia/Kolkata", "no known_at, no order"), ("Australia/Adelaide", "no clock")],
+    [
+        ("America/New_York", "everything"),
+        pytest.param("Asia/Kolkata", "no known_at, no order", marks=pytest.mark.long),
+        ("Australia/Adelaide", "no clock"),
+    ],
 )
 def test_the_oracle_agrees_where_days_begin_in_another_zone(
     zone: str, shape: str, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
@@ -224,7 +228,9 @@ def test_windows_wider_than_the_log_and_a_horizon_of_more_than_a_year(
     assert {row["churned"] is None for (_, cutoff), row in rows.items() if cutoff == CUTOFFS[0]} == {False}
 
 
-@pytest.mark.parametrize(("cutoff", "zone"), [(CUTOFFS[1], "UTC"), (CUTOFFS[2], "Asia/Kolkata")])
+@pytest.mark.parametrize(
+    ("cutoff", "zone"), [pytest.param(CUTOFFS[1], "UTC", marks=pytest.mark.long), (CUTOFFS[2], "Asia/Kolkata")]
+)
 def test_nothing_at_or_after_a_cutoff_is_seen(
     cutoff: date, zone: str, make_log: Callable[..., Tables], engine: DuckDBEngine, task: Task
 ) -> None:
