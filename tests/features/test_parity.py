@@ -286,6 +286,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
+@pytest.mark.long
 def test_the_command_builds_the_same_rows_on_both_engines(small: dict[str, Path], tmp_path: Path) -> None:
     for kind, path in small.items():
         command = [

@@ -189,4 +189,4 @@ def _asked_for(words: list[str]) -> set[str]:
     return {word for before, word in zip(words, words[1:], strict=False) if before == "--out"}
 
 
-TARGET = Target("command_lines", cases, run, short=10)
+TARGET = Target("command_lines", cases, run, short=7)

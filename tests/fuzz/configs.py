@@ -238,4 +238,4 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
             yield one
 
 
-TARGET = Target("configs", cases, run, short=6)
+TARGET = Target("configs", cases, run, short=4)

@@ -178,4 +178,4 @@ def _offset_times(case: Case) -> tuple[pa.Array, tuple[str, str] | None]:
     return pa.array(texts), None if case["zones"].get("task") else (days[0], days[-1])
 
 
-TARGET = Target("dates", cases, run, short=3)
+TARGET = Target("dates", cases, run, short=2)

@@ -169,4 +169,4 @@ def _assert_same_again(folder: Path, case: Case, audit: dict[str, Any], given: i
         raise Failure("the order of lines changes the fingerprint", f"{audit}\n{outcome.text}", "check")
 
 
-TARGET = Target("intake", cases, run, short=3)
+TARGET = Target("intake", cases, run, short=2)

@@ -161,4 +161,4 @@ def _model() -> tuple[ModelBundle, pa.Table, dict[str, np.ndarray]]:
     return bundle, rows, bundle.predict(rows)
 
 
-TARGET = Target("models", cases, run, short=24)
+TARGET = Target("models", cases, run, short=16)

@@ -15,6 +15,7 @@ from tests.killing.forks import Measured, Moment, Phase, measure_work, run_work
 from tests.killing.scenario import Scenario, printed, restore, save
 
 DIGEST = 64  # characters of a file's digest; anything longer is text that is compared
+SHORTEST_SECONDS = 0.05  # of a run; a shorter one ends before any time comes, so it is killed at changes
 MOST_MISSES = 25  # runs that end before their moment came
 Digests = dict[str, str]
 
@@ -76,7 +77,8 @@ def _moments(measured: Measured, publishing: range, kills: int, seed: int) -> li
     for number in range(kills):
         by_time = Moment(seconds=rng.uniform(0, measured.seconds))
         by_change = Moment(change=rng.randrange(measured.changes)) if measured.changes else by_time
-        chosen.append((by_time if number % 2 else by_change, True))
+        in_time = number % 2 and measured.seconds > SHORTEST_SECONDS
+        chosen.append((by_time if in_time else by_change, True))
     return [*chosen, *((Moment(change=number), False) for number in publishing)]
 
 

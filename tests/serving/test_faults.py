@@ -104,6 +104,7 @@ def died(config: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch) 
     return config
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_it_comes_to_the_same_bytes(business: Config, trained: TrainingRun) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     path = business.folder / "killed.toml"

@@ -64,7 +64,7 @@ AWKWARD = {
 
 
 @pytest.mark.parametrize("log", AWKWARD)
-@pytest.mark.parametrize("money", [True, False])
+@pytest.mark.parametrize("money", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_every_customer_of_every_log_has_finite_expectations(
     log: str, money: bool, make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task]
 ) -> None:

@@ -366,7 +366,9 @@ def nonsense_after(rows: ibis.Table, cutoff: date) -> ibis.Table:
     return ibis.union(delete_after(rows, cutoff), spoilt, spoilt.mutate(customer_id=ibis.literal("anchor")))
 
 
-@pytest.mark.parametrize(("change", "cutoff"), [(delete_after, CUTOFFS[1]), (nonsense_after, CUTOFFS[2])])
+@pytest.mark.parametrize(
+    ("change", "cutoff"), [pytest.param(delete_after, CUTOFFS[1], marks=pytest.mark.long), (nonsense_after, CUTOFFS[2])]
+)
 def test_nothing_at_or_after_a_cutoff_is_seen(
     cutoff: date,
     change: Callable[[ibis.Table, date], ibis.Table],

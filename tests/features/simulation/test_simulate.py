@@ -346,6 +346,7 @@ def test_the_smallest_business(tmp_path: Path, engine: DuckDBEngine) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_memory_grows_with_the_chunk_and_not_with_the_customers(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path; from features.simulation.simulate import simulate_business; "

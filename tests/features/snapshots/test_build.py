@@ -194,7 +194,7 @@ def test_null_rules_hold_where_the_log_is_short(
 
 
 @settings(
-    max_examples=5,
+    max_examples=3,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking takes minutes, and the logs are small already
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -169,6 +169,7 @@ def test_the_simulators_effects_are_recovered(simulated: Callable) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_effect_that_is_the_same_for_all_seldom_seems_to_differ() -> None:
     p_values = []
     for seed in range(24):
