@@ -58,7 +58,9 @@ def _check_text(check: LogCheck, tr: Language) -> str:
 def _figure(number: float | None, as_share: bool) -> str:
     if number is None:
         return ""
-    return f"{number:.1%}" if as_share else f"{number:,.0f}"
+    if not as_share:
+        return f"{number:,.0f}"
+    return f"{number:.1%}" if number >= 0.1 else f"{number:.2%}"  # so that a small share differs from its limit
 
 
 def drift_findings(drifts: Sequence[Drift], drivers: Mapping[str, float], tr: Language) -> Iterator[Finding]:
