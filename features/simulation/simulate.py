@@ -155,7 +155,8 @@ def _write_parts(folder: Path, business: Business, customers: int, blocks: int) 
             for name in blocks_drawn[0]:
                 table = pa.concat_tables([tables[name] for tables in blocks_drawn])
                 (folder / name).mkdir(exist_ok=True)
-                pq.write_table(table, folder / name / f"part-{part:05d}.parquet", compression="zstd")
+                place = folder.absolute() / name / f"part-{part:05d}.parquet"  # Arrow takes 'a:b' for an address
+                pq.write_table(table, place, compression="zstd")
                 rows[name] = rows.get(name, 0) + table.num_rows
     parameters = {"customers": customers, "days": business.days, "start": str(business.start), "seed": business.seed}
     settings = json.dumps({**parameters, "control": CONTROL, "settings": asdict(business.settings)}, indent=2)

@@ -29,7 +29,7 @@ def erase_from_parquet(erasure: Erasure, file: Path) -> None:
     own_cache = file.parent == erasure.root / "snapshots"
     is_built = own_cache or (file.parent == erasure.cache and PART_NAME.fullmatch(file.name) is not None)
     try:
-        with pq.ParquetFile(file) as parts:
+        with file.open("rb") as stream, pq.ParquetFile(stream) as parts:  # a stream has no name that Arrow could refuse
             groups = range(parts.num_row_groups)
             has_ids = ID in parts.schema_arrow.names
             masks = [_customer_mask(parts.read_row_group(g, [ID])[ID], erasure.names) for g in groups if has_ids]
@@ -47,7 +47,7 @@ def erase_from_parquet(erasure: Erasure, file: Path) -> None:
                 for g in groups:
                     writer.write_table(_without_rows(parts.read_row_group(g), masks[g]))
             rows = parts.metadata.num_rows
-    except (pa.ArrowException, OSError) as problem:
+    except (pa.ArrowException, OSError, UnicodeEncodeError) as problem:
         if not is_built:
             raise UnreadableFileError(f"is not a complete Parquet file ({_short(problem)})") from None
         erasure.remove(file, REMOVED_FROM_CACHE)

@@ -123,7 +123,8 @@ def _holders(content: Any) -> Iterator[tuple[Any, Any]]:
 
 def _with_version(data: bytes, at: int) -> str:
     content = json.loads(data)
-    content["format"] = (0, 2, 99, "1", None)[at % 5]
+    if isinstance(content, dict):
+        content["format"] = (0, 2, 99, "1", None)[at % 5]
     return json.dumps(content)
 
 

@@ -93,6 +93,12 @@ def test_the_config_reads_the_log(tmp_path: Path, engine: DuckDBEngine) -> None:
     assert done.customers == 1_500 == len(rows(done.folder, "truth"))
 
 
+def test_a_folder_may_look_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = simulate_business(Path("duckdb:shop"), 10, days=90, seed=1)
+    assert list((tmp_path / "duckdb:shop" / "events").glob("part-*.parquet")) and done.customers == 10
+
+
 def test_columns_and_types(tmp_path: Path) -> None:
     simulate_business(tmp_path / "shop", 10, days=90, seed=1)
     schemas = {name: pq.read_schema(tmp_path / "shop" / name / "part-00000.parquet") for name in ("events", "contacts")}
