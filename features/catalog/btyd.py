@@ -12,7 +12,7 @@ and they are finite for every customer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from features.catalog.btyd_model import BGNBD, GammaGamma, fit_bgnbd, fit_gamma_gamma
 from features.catalog.btyd_shares import TypicalInputs, history_span, prediction_shares, share_columns, typical_inputs
 from features.config.data_contract import DataContract
+from features.engines.base import take_share
 from features.feature import Feature, measure_value
 from features.money import TICKS
 from features.point_in_time.history import KEYS, Past
@@ -193,8 +194,7 @@ def sample_customers(rows: ibis.Table, customers: int, limit: int = MAX_FITTED_C
     """
     if customers <= limit:
         return rows
-    threshold = f"{int(limit / customers * 2**32):08x}"
-    return rows.filter(rows.customer_id.hexdigest("md5").substr(0, 8) < threshold)
+    return take_share(rows, limit / customers)
 
 
 def fit_one_cutoff(rows: pa.Table, has_amount: bool) -> CutoffModels:
@@ -224,14 +224,7 @@ def predict_purchases(
     >>> predict_purchases(rows, models, 273, ORDER_COLUMNS)["expected_return"].to_numpy().round(3)
     array([0.145, 0.555, 0.205, 0.001])
     """
-    values = {name: np.empty(rows.num_rows) for name in names}
-    for cutoff in rows["cutoff"].unique().to_pylist():
-        positions = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
-        for name, prediction in zip(
-            names, _predict_at_cutoff(rows.take(positions), models[cutoff], horizon), strict=True
-        ):
-            values[name][positions] = prediction
-    return pa.table({key: rows[key] for key in KEYS} | values)
+    return _compute_by_cutoff(rows, names, lambda part, cutoff: _predict_at_cutoff(part, models[cutoff], horizon))
 
 
 def predict_with_shares(
@@ -255,17 +248,27 @@ def predict_with_shares(
     Returns:
         The table of `predict_purchases`, followed by the shares.
     """
-    predicted = predict_purchases(rows, models, horizon, names)
-    values = {name: np.empty(rows.num_rows) for name in shares}
+
+    def predict(part: pa.Table, cutoff: date) -> Iterator[np.ndarray]:
+        fitted = models[cutoff]
+        yield from _predict_at_cutoff(part, fitted, horizon)
+        bought, spend, first, last = _as_floats(part)
+        history = np.stack([last, first, bought])
+        yield from prediction_shares(history, spend, fitted.rhythm, fitted.spend, typical[cutoff], horizon)
+
+    return _compute_by_cutoff(rows, (*names, *shares), predict)
+
+
+def _compute_by_cutoff(
+    rows: pa.Table, names: Sequence[str], compute: Callable[[pa.Table, date], Iterable[np.ndarray]]
+) -> pa.Table:
+    """The keys of the rows, and columns by name that `compute` gives for the rows of each cutoff."""
+    values = {name: np.empty(rows.num_rows) for name in names}
     for cutoff in rows["cutoff"].unique().to_pylist():
         positions = np.flatnonzero(pc.equal(rows["cutoff"], pa.scalar(cutoff, pa.date32())).to_numpy())
-        bought, spend, first, last = _as_floats(rows.take(positions))
-        fitted = models[cutoff]
-        history = np.stack([last, first, bought])
-        computed = prediction_shares(history, spend, fitted.rhythm, fitted.spend, typical[cutoff], horizon)
-        for name, share in zip(shares, computed, strict=True):
-            values[name][positions] = share
-    return pa.table({name: predicted[name] for name in predicted.column_names} | values)
+        for name, column in zip(names, compute(rows.take(positions), cutoff), strict=True):
+            values[name][positions] = column
+    return pa.table({key: rows[key] for key in KEYS} | values)
 
 
 def _predict_at_cutoff(rows: pa.Table, models: CutoffModels, horizon: int) -> Iterator[np.ndarray]:

@@ -30,6 +30,7 @@ from features.user_paths import user_path
 ASCII_BLANK = r"[\x09-\x0d ]*"
 NOT_BLANK = r"[^\x09-\x0d ]"
 CONVERSION_ERRORS = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
+HASH_DIGITS = 8  # of an MD5, by which customers are sampled
 QUOTED_VALUE = r"""'[^']*'|"[^"]*\""""
 
 
@@ -309,3 +310,9 @@ def query_at_fault(sql: str, views: Mapping[str, str]) -> str:
     """
     sections = [section for view, section in views.items() if quote_name(view) in sql or quote_name(view, "`") in sql]
     return f"[{sections[0]}] query: " if sections else ""
+
+
+def take_share(rows: ibis.Table, share: float) -> ibis.Table:
+    """Return the rows of about a share, in [0, 1), of the customers: always the same ones, by the MD5 of their ids."""
+    threshold = f"{int(share * 16**HASH_DIGITS):0{HASH_DIGITS}x}"
+    return rows.filter(rows.customer_id.hexdigest("md5").substr(0, HASH_DIGITS) < threshold)

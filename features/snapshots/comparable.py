@@ -15,13 +15,11 @@ import ibis
 
 from features.catalog.custom import CustomFeatures
 from features.catalog.families import catalog_features
-from features.engines.base import Engine
+from features.engines.base import Engine, take_share
 from features.feature import Feature
 from features.intake.tables import Tables
 from features.snapshots.cohort_features import build_cohort_features
 from features.task import Task
-
-HASH_DIGITS = 8
 
 
 def comparable_features(
@@ -60,10 +58,5 @@ def sample_customers(tables: Tables, share: float) -> Tables:
     """The tables with a share of the customers, always the same ones."""
     if share >= 1:
         return tables
-    sides = {name: replace(side, rows=_sampled(side.rows, share)) for name, side in tables.sides.items()}
-    return replace(tables, events=_sampled(tables.events, share), sides=sides)
-
-
-def _sampled(rows: ibis.Table, share: float) -> ibis.Table:
-    threshold = f"{int(share * 16**HASH_DIGITS):0{HASH_DIGITS}x}"
-    return rows.filter(rows.customer_id.hexdigest("md5").substr(0, HASH_DIGITS) < threshold)
+    sides = {name: replace(side, rows=take_share(side.rows, share)) for name, side in tables.sides.items()}
+    return replace(tables, events=take_share(tables.events, share), sides=sides)
