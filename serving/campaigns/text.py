@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from features.intake.log import Business
-from features.json_files import json_line
+from features.storage.json_files import json_line
 from serving.campaigns.overview import CampaignOverview, list_campaigns
 from serving.campaigns.tables import campaigns_csv, overview_document
 from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
