@@ -31,7 +31,7 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.base_models import OutOfTimeFold, has_money
+from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble
 from training.models.lightgbm_base import LightGBMEstimator
@@ -92,8 +92,9 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     _check_outcomes(snapshots, split)
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
+    fitted: FittedBefore = {}
     with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters)
+        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters, fitted)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
@@ -101,7 +102,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             snapshots, config, split, truth, predictions, evaluated.cross_calibrated(config.serving.interval)
         )
         steps.update()
-        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
+        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
         value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
