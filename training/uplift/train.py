@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
@@ -20,6 +19,7 @@ from features.config.load import Config
 from features.definitions import feature_definitions
 from features.heavy_amounts import ordinary_limit
 from features.intake.log import Business, opened
+from features.storage.atomic_files import atomic_folder
 from training.registry import aliases, mlflow_tracking
 from training.registry.models import RegisteredVersion
 from training.registry.provenance import runtime_environment
