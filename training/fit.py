@@ -37,7 +37,7 @@ from training.models.ensemble import fit_ensemble
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
-from training.tune import Labelled, StudyFile, TuningResult, later_loss, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, later_losses, tune_models
 
 Pair = tuple[Labelled, Labelled]
 
@@ -188,8 +188,10 @@ def _tune_and_check(
     )
     if not later:
         return tuned
-    losses = (later_loss(estimator(**fixed), later[0]), later_loss(estimator(**tuned.parameters, **fixed), later[0]))
-    return replace(tuned, kept=losses[1] < losses[0], later=losses)
+    default_loss, tuned_loss = later_losses(
+        [estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed
+    )
+    return replace(tuned, kept=tuned_loss < default_loss, later=(default_loss, tuned_loss))
 
 
 def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:

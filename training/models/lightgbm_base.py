@@ -36,12 +36,12 @@ class BinnedFeatures:
         return BinnedFeatures(self.data.subset(np.flatnonzero(mask).tolist()).construct(), self.names)
 
 
-def bin_features(X: pa.Table, categorical: Sequence[str]) -> BinnedFeatures:
+def bin_features(X: pa.Table, categorical: Sequence[str | int]) -> BinnedFeatures:
     """Puts the features of training rows into bins.
 
     Args:
         X: Features (n, p); text as codes.
-        categorical: Columns that hold codes of levels.
+        categorical: Columns that hold codes of levels: their names or positions.
 
     Returns:
         The bins.
@@ -50,7 +50,7 @@ def bin_features(X: pa.Table, categorical: Sequence[str]) -> BinnedFeatures:
         ValueError: A column holds no numbers.
     """
     refuse_text(X, "LightGBM")
-    places = [X.column_names.index(name) for name in categorical]
+    places = [c if isinstance(c, int) else X.column_names.index(c) for c in categorical]
     data = lgb.Dataset(X, label=np.zeros(X.num_rows), params=dict(FIXED), categorical_feature=places)
     return BinnedFeatures(data.construct(), tuple(X.column_names))
 
