@@ -119,6 +119,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         tuned=tuned,
         split=split,
         notes=(
+            *choice_note(snapshots),
             *delay_note(snapshots),
             *contacted_note(snapshots),
             *heavy_value_note(snapshots),
@@ -133,6 +134,11 @@ def _with_longer_horizons_then(
 ) -> ModelBundle | None:
     """The evaluated value model with the longer horizons that were known at its test cutoff."""
     return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
+
+
+def choice_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Says which rows of a large log are used; empty if all are."""
+    return (snapshots.choice.note,) if snapshots.choice and snapshots.choice.note else ()
 
 
 def delay_note(snapshots: Snapshots) -> tuple[str, ...]:

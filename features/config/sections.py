@@ -183,7 +183,7 @@ class TrainingConfig(Section):
         300, ge=50, description="number of bootstrap resamples of customers for confidence intervals"
     )
     rows: int = Field(
-        300_000,
+        400_000,
         ge=0,
         description="most rows (a customer at a cutoff) to tune and learn from; of a larger log, cutoffs whose labels "
         "overlap are left out, then customers are sampled by a hash of their ids; 0: no limit but [engine] memory",

@@ -170,11 +170,7 @@ def snapshot_query(
 
 
 def build_snapshots(
-    business: Business,
-    cutoffs: Sequence[date | str] | None = None,
-    *,
-    with_labels: bool = True,
-    share: float = 1.0,
+    business: Business, cutoffs: Sequence[date | str] | None = None, *, with_labels: bool = True, share: float = 1.0
 ) -> Snapshots:
     """Builds the snapshots of a log; unchanged cutoffs come from the config's cache.
 
@@ -206,8 +202,9 @@ def build_snapshots(
         snapshots = snapshots_from_tables(
             rows, task, choice.cutoffs, engine, own=own, with_labels=with_labels, cache=open_cache(config)
         )
-        if choice.share < 1:
-            snapshots = replace(snapshots, fingerprint=_digest(f"{snapshots.fingerprint} share {choice.share}"))
+        if choice.note:
+            which = f"{snapshots.fingerprint} {choice.share} {', '.join(map(str, choice.cutoffs))}"
+            snapshots = replace(snapshots, fingerprint=_digest(which))
         if with_labels and config.training.learn_from == "untouched":
             snapshots = drop_contacted(snapshots, contacted_in_horizon(rows, task, snapshots.cutoffs, engine))
         return replace(snapshots, choice=choice)

@@ -150,7 +150,10 @@ def thin_cutoffs(cutoffs: Sequence[date], horizon: Window, per_horizon: int) -> 
     steps = next((n for n, c in enumerate(newest_first) if c + horizon.delta <= newest_first[0]), len(newest_first))
     kept = {i * steps // per_horizon for i in range(min(per_horizon, steps))}
     following = newest_first[0] + horizon.delta
-    seasons = {_nearest(newest_first, following, years) for years in range(1, (following - newest_first[-1]).days // YEAR.days + 1)}
+    seasons = {
+        _nearest(newest_first, following, years)
+        for years in range(1, (following - newest_first[-1]).days // YEAR.days + 1)
+    }
     return tuple(sorted(c for n, c in enumerate(newest_first) if n % steps in kept or c in seasons))
 
 

@@ -100,7 +100,10 @@ def test_nothing_is_fitted_twice(rows: Snapshots, shop: Config, monkeypatch: pyt
     untuned = shop.model_copy(update={"training": shop.training.model_copy(update={"trials": 0})})
     split = fit_models(rows, untuned).split
     assert len(fitted) == len(set(fitted))
-    folds = {*out_of_time_folds(split.test.train, shop.task.horizon), *out_of_time_folds(split.all_cutoffs, shop.task.horizon)}
+    folds = {
+        *out_of_time_folds(split.test.train, shop.task.horizon),
+        *out_of_time_folds(split.all_cutoffs, shop.task.horizon),
+    }
     assert len(fitted) == 1 + len({fold.train for fold in folds} | {split.test.train})
 
 

@@ -8,8 +8,8 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from training.models.churn import ChurnClassifier
 from training.models import lightgbm_base
+from training.models.churn import ChurnClassifier
 from training.models.lightgbm_base import LightGBMEstimator, bin_features
 from training.models.spend import SpendRegressor
 
