@@ -62,6 +62,7 @@ def render_report(inputs: ReportInputs) -> str:
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),
         past=plans.measured_section(wording, inputs),
+        campaigns=plans.campaigns_section(wording, inputs),
         data=data.data_section(wording, inputs),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)
