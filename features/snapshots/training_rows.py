@@ -23,6 +23,7 @@ from features.task import Task, Window
 
 PROBED_EVENTS = 400_000  # about so many events are read to estimate how many rows there are
 STEPS_PER_HALVING = 4  # shares of customers are powers of this root of 2, so that a growing log keeps its sample longer
+LEAST_PER_HORIZON = 3  # cutoffs of each horizon that stay: fewer cost more accuracy than as few rows of fewer customers
 YEAR = Window(365)
 BYTES_PER_VALUE = 30  # of memory that training needs at its peak for each row and feature, by `benchmarks/training.py`
 
@@ -107,7 +108,16 @@ def rows_within_memory(most: int, memory: str, columns: int) -> int:
 
 
 def take_rows(tables: Tables, choice: RowChoice, engine: Engine) -> Tables:
-    """The tables with the rows of the chosen customers, stored in the engine; the same tables if all are chosen."""
+    """Takes the rows of the chosen customers.
+
+    Args:
+        tables: The contract.
+        choice: Says which customers.
+        engine: Where it runs; it stores the rows.
+
+    Returns:
+        The tables with these rows only; the same tables if all customers are chosen.
+    """
     if choice.share >= 1:
         return tables
     sampled = sample_customers(tables, choice.share)
@@ -118,7 +128,17 @@ def take_rows(tables: Tables, choice: RowChoice, engine: Engine) -> Tables:
 
 
 def estimate_cohorts(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> dict[date, int]:
-    """About how many customers are in the cohort of each cutoff, from a sample of the customers."""
+    """Estimates the size of each cutoff's cohort from a sample of the customers.
+
+    Args:
+        tables: The contract.
+        task: Defines the cohort.
+        cutoffs: The cutoffs.
+        engine: Where it runs.
+
+    Returns:
+        About how many customers are in each cohort.
+    """
     share = min(1.0, PROBED_EVENTS / max(tables.rows, 1))
     with engine.temporary_stages():
         past = build_history(sample_customers(tables, share), task, cutoffs, engine, engine.store)
@@ -173,14 +193,14 @@ def _nearest(cutoffs: Sequence[date], following: date, years: int) -> date:
 
 
 def _thinned_to(sizes: dict[date, int], horizon: Window, most: int) -> tuple[date, ...]:
-    """As many cutoffs as fit into `most` rows, at least one for each horizon."""
-    cutoffs = sorted(sizes)
+    """As many cutoffs as fit into `most` rows, at least LEAST_PER_HORIZON for each horizon."""
+    kept = cutoffs = tuple(sorted(sizes))
     inside = sum(1 for c in cutoffs if c > cutoffs[-1] - horizon.delta)
-    for per_horizon in range(inside, 1, -1):
-        kept = thin_cutoffs(cutoffs, horizon, per_horizon)
+    for per_horizon in range(inside - 1, LEAST_PER_HORIZON - 1, -1):
         if sum(sizes[cutoff] for cutoff in kept) <= most:
-            return kept
-    return thin_cutoffs(cutoffs, horizon, 1)
+            break
+        kept = thin_cutoffs(cutoffs, horizon, per_horizon)
+    return kept
 
 
 def _count_customers(tables: Tables, engine: Engine) -> int:
