@@ -8,7 +8,7 @@ from typing import Any
 
 from features.outputs.layout import MEASUREMENT
 from features.outputs.manifests import Measurement
-from serving.charts.live_svg import interval_cell
+from serving.charts.cells import interval_cell
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
 from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest

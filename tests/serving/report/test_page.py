@@ -22,7 +22,6 @@ import pytest
 from features.config.load import Config
 from features.errors import UsageError
 from features.outputs.manifests import manifest_text
-from serving.charts import figures
 from serving.language.messages import get_language
 from serving.report import drivers, inputs
 from serving.report import page as report
@@ -170,26 +169,6 @@ AUDIT = {
 }
 
 
-DRAWN: dict[str, str] = {}
-
-
-@pytest.fixture(autouse=True)
-def drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same chart is drawn once for all tests: drawing takes most of a page's time."""
-
-    def drawn_once_only(draw: Callable[..., str]) -> Callable[..., str]:
-        def drawn(*what: Any) -> str:
-            key = repr((draw.__name__, what))
-            if key not in DRAWN:
-                DRAWN[key] = draw(*what)
-            return DRAWN[key]
-
-        return drawn
-
-    for name in ("horizontal_bars", "histogram", "paired_columns", "interval_panels", "budget_curves"):
-        monkeypatch.setattr(figures, name, drawn_once_only(getattr(figures, name)))
-
-
 @pytest.fixture
 def scored(make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Config]]:
     """Writes fake scores of so many customers, with an evaluation, and returns the config."""
@@ -278,8 +257,8 @@ def test_a_driver_of_levels_names_the_extreme_ones(scored: Callable[..., Config]
 
 def test_every_chart_says_in_words_what_it_shows(scored: Callable[..., Config]) -> None:
     drawn = Tags(read(scored())).named("svg")
-    assert len(drawn) == 5
-    assert all(a["role"] == "img" and len(a["aria-label"] or "") > 40 for a in drawn)
+    assert len(drawn) == 8
+    assert all(a["role"] == "group" and len(a["aria-label"] or "") > 40 for a in drawn)
 
 
 def test_the_baselines_are_worse_not_significantly_different_or_better(scored: Callable[..., Config]) -> None:
@@ -369,7 +348,6 @@ def test_few_customers_make_a_page_too(scored: Callable[..., Config]) -> None:
 def test_the_same_scores_make_the_same_bytes(scored: Callable[..., Config]) -> None:
     config = scored()
     first = report.write_report(config).read_bytes()
-    DRAWN.clear()
     assert first == report.write_report(config).read_bytes()
 
 
@@ -639,8 +617,14 @@ def test_a_business_in_chinese_is_drawn_without_a_warning(scored: Callable[..., 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         text = read(config)
-    assert text.count("会员等级") == 2, "in the drawing and in its alternative text"
+    assert text.count("会员等级") == 3, "in the drawing, its tooltip and its alternative text"
     assert "黄金会员 🏅" in text
+
+
+SMALLEST_TEXT = """Math.min(...Array.from(document.querySelectorAll(".chart text"), text => {
+  const box = text.ownerSVGElement;
+  return parseFloat(getComputedStyle(text).fontSize) * box.clientWidth / box.viewBox.baseVal.width;
+}))"""  # in pixels of the screen
 
 
 @needs_chromium
@@ -666,4 +650,9 @@ def test_the_list_sorts_and_searches_offline_and_by_keyboard(scored: Callable[..
         assert page.locator("#customers tbody tr:visible").count() == 1
         assert page.inner_text("#found") == "1 of 50 shown"
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        page.locator("#trust .chart .mark").first.focus()
+        page.keyboard.press("End")
+        assert page.inner_text(".chart-tip").startswith("risk group 10: left ")
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate(SMALLEST_TEXT) >= 11
     assert not problems and asked == [path.as_uri()] and wide <= 0
