@@ -10,8 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from features.atomic_files import write_text_atomically
 from features.intake.log import Business, as_date, config_of
+from features.storage.atomic_files import write_text_atomically
 from serving.charts import STATIC
 from serving.language.messages import get_language
 from serving.markdown import mark_code
@@ -66,6 +66,7 @@ def render_report(inputs: ReportInputs) -> str:
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),
         past=plans.measured_section(wording, inputs),
+        campaigns=plans.campaigns_section(wording, inputs),
         data=data.data_section(wording, inputs),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)

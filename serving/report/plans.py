@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from features.outputs.manifests import PlanManifest
+from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
 from serving.charts import (
     Curve,
     CurveAxis,
@@ -27,7 +28,7 @@ from serving.planning.promise import evidence_sentences, gain_sentences
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
 from serving.report.text import ReportWording
 
-SHOWN, PICTURED = 8, 12
+SHOWN, PICTURED, LISTED = 8, 12, 20
 Facts = Mapping[str, Any]
 
 
@@ -177,6 +178,19 @@ def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, 
         "picture": _picture(wording, measured[:PICTURED]),
         "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured],
         "notes": [note for each in measured for note in _notes(wording, each)],
+    }
+
+
+def campaigns_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
+    """Prepare the list of all campaigns, what is believed of each action, and what to try next."""
+    rows = campaign_rows(inputs.campaigns, wording.tr)
+    return {
+        "rows": rows[:LISTED],
+        "older": len(rows) - LISTED,
+        "beliefs": belief_rows(inputs.campaigns, wording.tr) if rows else [],
+        "sentences": list(next_step_sentences(inputs.campaigns, wording.tr)) if rows else [],
+        "money": inputs.campaigns.money,
+        "interval": wording.form.share(inputs.campaigns.interval),
     }
 
 

@@ -332,8 +332,9 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    results = experiments.experiment_results(site)
-    return _page(site, request, "experiments.html.j2", experiments=results, superseded=plan.superseded_plans(site))
+    results, listed = experiments.experiment_results(site), experiments.campaigns_page(site)
+    superseded = plan.superseded_plans(site)
+    return _page(site, request, "experiments.html.j2", experiments=results, superseded=superseded, campaigns=listed)
 
 
 def _monitoring(site: Site, request: Request) -> Response:
