@@ -34,7 +34,7 @@ def test_a_small_log_is_used_whole_and_nothing_is_said(everything: Snapshots) ->
 
 def test_cutoffs_are_thinned_before_customers_are_left_out(shop: Config) -> None:
     with opened(shop) as log, checked_log(log) as (engine, tables, _):
-        task = replace(shop.task.to_task(), every=Window(6))
+        task = replace(shop.task.to_task(), every=Window(4))
         cutoffs = task.mature_cutoffs(tables.first, tables.labels_end)
         total = sum(estimate_cohorts(tables, task, cutoffs, engine).values())
         few = choose_rows(tables, task, cutoffs, total * 3 // 4, engine)
