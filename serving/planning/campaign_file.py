@@ -43,6 +43,14 @@ def write_plan_csv(table: pa.Table, name: str, actions: Mapping[str, PlanAction]
 def variant_id(plan: str, action: str, held_out: bool = False) -> str:
     """The id of one arm of a plan, the same whenever the plan is made again.
 
+    Args:
+        plan: The plan as commands name it.
+        action: The action.
+        held_out: Whether it is the arm of the customers held out from the action.
+
+    Returns:
+        The id.
+
     >>> variant_id("2024-06-01/spring", "mail"), variant_id("2024-06-01/spring", "mail", held_out=True)
     ('2024-06-01/spring/mail', '2024-06-01/spring/mail/holdout')
     """
