@@ -49,7 +49,7 @@ REASONS = [
     HELD_OUT_ELSEWHERE,
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
-    no_consent_reason("email_ok"),
+    no_consent_reason("同意"),
 ]
 
 
