@@ -10,7 +10,7 @@ from features.outputs.layout import MEASUREMENT
 from features.outputs.manifests import Measurement
 from serving.campaigns.overview import list_campaigns
 from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
-from serving.charts.live_svg import interval_cell
+from serving.charts.cells import interval_cell
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_, Language
 from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest
