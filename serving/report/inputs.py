@@ -25,7 +25,7 @@ from serving.campaigns.overview import CampaignOverview, list_campaigns
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
-from serving.scoring.score_notes import score_notes
+from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
 from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
@@ -137,7 +137,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _past(config, tr),
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
-        score_notes(config, scores.manifest, scores.cutoff, tr),
+        notes_on_scores(config, scores.manifest, scores.cutoff, tr),
     )
 
 

@@ -10,7 +10,7 @@ from features.task import UTC_ZONE
 from serving.language.messages import Language
 
 
-def score_notes(config: Config, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
+def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
     """Sentences about scores that do not fit the config; empty if they do.
 
     Args:

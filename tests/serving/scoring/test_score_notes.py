@@ -8,7 +8,7 @@ from datetime import date
 from features.config.load import Config
 from features.outputs.manifests import ScoreManifest
 from serving.language.messages import get_language
-from serving.scoring.score_notes import score_notes
+from serving.scoring.score_notes import notes_on_scores
 
 CUTOFF = date(2024, 3, 1)
 
@@ -17,7 +17,7 @@ def notes_of(config: Config, zone: str | None, written: str, reader: str) -> lis
     task = {} if zone is None else {"timezone": zone}
     model = {"label": "shop-churn/1", "run_id": "r", "digest": "d", "task": task}
     manifest = ScoreManifest(customers=0, parts=[], models={"churn": model}, language=written, cutoff=str(CUTOFF))
-    return score_notes(config, manifest, CUTOFF, get_language(reader))
+    return notes_on_scores(config, manifest, CUTOFF, get_language(reader))
 
 
 def test_scores_of_this_config_have_none(make_config: Callable[..., Config]) -> None:
