@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from features.snapshots.build import Snapshots
+from features.task import Window
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.time_split import Fold, Sample, recency_weights, sample_at, training_sample, why_too_few
 from training.models.churn import ChurnClassifier
+from training.models.level_forecast import LevelSeries, churn_levels, forecast_level, money_levels
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
 from training.models.spend import SpendRegressor, positive_spend
 
-PRIOR_HALF = 1.5  # half-life of rows, in horizons: the prior has few weights, so it can forget faster than the trees
-TREES_HALF = 4.0
+HALF_LIFE = 4.0  # of rows, in horizons
 CORRECTING_SHARE = 0.5  # number of trees that correct the prior, as a share of the number that stand alone
 Parameters = Mapping[str, Mapping[str, Any]]
 
@@ -119,23 +120,22 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
         The base models.
     """
     levels = learn_levels(sample)
-    rows = encode_sample(sample, levels)
-    prior_weight, tree_weight = (
-        recency_weights(rows.dates, snapshots.task.horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
-    )
+    rows, horizon = encode_sample(sample, levels), snapshots.task.horizon
+    weight = recency_weights(rows.dates, horizon, HALF_LIFE)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    prior = fit_churn_prior(rows.features, rows.churned, prior_weight)
-    churn = fit_margins(
-        prior, ChurnClassifier, rows, rows.churned, tree_weight, {**parameters.get("churn", {}), **fixed}
-    )
+    prior = fit_churn_prior(rows.features, rows.churned, weight, rows.dates)
+    seen = churn_levels(prior.predict(rows.features), rows.churned, rows.dates)
+    tuned = {**parameters.get("churn", {}), **fixed}
+    churn = fit_margins(prior, seen, ChurnClassifier, rows, rows.churned, weight, tuned, horizon)
     if not has_money(snapshots):
         return BaseModels(levels, churn, ())
     returned = rows.churned == 0
-    rows, prior_weight, tree_weight = rows.take(returned), prior_weight[returned], tree_weight[returned]
+    rows, weight = rows.take(returned), weight[returned]
     spend = positive_spend(rows.spend)
-    prior = fit_spend_prior(rows.features, spend, prior_weight)
+    prior = fit_spend_prior(rows.features, spend, weight, rows.dates)
+    seen = money_levels(prior.predict(rows.features), spend, rows.dates)
     tuned = {**parameters.get("spend", {}), **fixed}
-    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, rows, spend, tree_weight, tuned))
+    return BaseModels(levels, churn, fit_margins(prior, seen, SpendRegressor, rows, spend, weight, tuned, horizon))
 
 
 def has_money(snapshots: Snapshots) -> bool:
@@ -145,28 +145,42 @@ def has_money(snapshots: Snapshots) -> bool:
 
 def fit_margins(
     prior: Margin,
+    seen: LevelSeries,
     estimator: type[LightGBMEstimator],
     rows: Sample,
     label: np.ndarray,
     weight: np.ndarray,
     parameters: Mapping[str, Any],
+    horizon: Window,
 ) -> tuple[Margin, ...]:
-    """Fits trees alone, and trees that correct the prior.
+    """Fits trees alone, and trees that correct the prior; sets all of them to the level of the next cutoff.
+
+    The trees start from the level of each row's cutoff, so they learn only what customers differ in. The next cutoff
+    lies a horizon after the newest one, when its labels are known.
 
     Args:
         prior: A fitted linear model.
+        seen: The levels of the training cutoffs, given the prior.
         estimator: The class of the trees.
         rows: Training rows (n), text as codes.
         label: Labels (n,).
         weight: Weights (n,) of the rows.
         parameters: Of the estimator.
+        horizon: Of the labels.
 
     Returns:
         Three margins: the prior, the trees alone, and the prior with trees that correct it.
     """
-    plain = estimator(**parameters).fit_margin(rows.features, label, weight=weight)
+    level = seen.at(rows.dates)
+    plain = estimator(**parameters)
+    plain.fit_margin(rows.features, label, start=prior.intercept + level, weight=weight)
     correcting_trees = max(1, round(CORRECTING_SHARE * plain.n_estimators))
     correcting = estimator(**{**parameters, "n_estimators": correcting_trees})
-    correcting.fit_margin(rows.features, label, start=prior.predict(rows.features), weight=weight)
-    corrected = Margin(prior.intercept, prior.terms, (correcting.booster_.model_to_string(),), (1.0,))
-    return prior, Margin(trees=(plain.booster_.model_to_string(),), weights=(1.0,)), corrected
+    correcting.fit_margin(rows.features, label, start=prior.predict(rows.features) + level, weight=weight)
+    next_level = prior.intercept + forecast_level(seen, seen.days.max() + horizon.days, horizon).shift
+    linear = replace(prior, intercept=next_level)
+    return (
+        linear,
+        Margin(next_level, (), (plain.booster_.model_to_string(),), (1.0,)),
+        replace(linear, trees=(correcting.booster_.model_to_string(),), weights=(1.0,)),
+    )

@@ -34,10 +34,11 @@ from training.data.time_split import (
     training_sample,
     why_too_few,
 )
-from training.models.base_models import PRIOR_HALF, TREES_HALF, fit_margins
+from training.models.base_models import HALF_LIFE, fit_margins
 from training.models.calibration import fit_level
 from training.models.ensemble import predict_value_uncalibrated
 from training.models.intervals import fit_spread
+from training.models.level_forecast import money_levels
 from training.models.linear_prior import fit_gain_prior
 from training.models.spend import GainRegressor
 from training.models.stacking import money_stacking_weights, weighted_sum
@@ -172,12 +173,11 @@ def _fit_base_models(
 ) -> tuple[Margin, ...]:
     """The base models of a gain: the prior, trees alone, and the prior with trees that correct it."""
     gained = nonnegative_gains(value_over(rows, before), value_over(rows, column))
-    prior_weight, tree_weight = (
-        recency_weights(rows.dates, horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
-    )
-    prior = fit_gain_prior(rows.features, gained, prior_weight)
+    weight = recency_weights(rows.dates, horizon, HALF_LIFE)
+    prior = fit_gain_prior(rows.features, gained, weight, rows.dates)
+    seen = money_levels(prior.predict(rows.features), gained, rows.dates)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    return fit_margins(prior, GainRegressor, rows, gained, tree_weight, fixed)
+    return fit_margins(prior, seen, GainRegressor, rows, gained, weight, fixed, horizon)
 
 
 def _out_of_time_gains(
