@@ -14,7 +14,7 @@ import click
 
 from features.config.load import load_config
 from features.errors import RefusedError, printable
-from features.json_files import json_line
+from features.storage.json_files import json_line
 from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
 
 if TYPE_CHECKING:

@@ -181,7 +181,7 @@ def _tune_and_check(
     """Tunes parameters, then compares them with the defaults on a later cutoff whose labels no trial has seen."""
     settings = config.training
     fixed: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
-    study = StudyFile(config.output / "tuning" / f"{kind}-{snapshots.fingerprint}-{settings.seed}.journal", resume)
+    study = StudyFile(config.output / "tuning" / _study_name(kind, snapshots, settings.seed), resume)
     tuned = tune_models(
         estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **fixed
     )
@@ -189,6 +189,12 @@ def _tune_and_check(
         return tuned
     losses = (later_loss(estimator(**fixed), later[0]), later_loss(estimator(**tuned.parameters, **fixed), later[0]))
     return replace(tuned, kept=losses[1] < losses[0], later=losses)
+
+
+def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:
+    """The file of a study; another one if labels wait longer, because the folds then have other cutoffs."""
+    wait = snapshots.label_delay.wait
+    return f"{kind}-{snapshots.fingerprint}{f'-wait{wait}' if wait else ''}-{seed}.journal"
 
 
 def _encoded_pair(train: Sample, test: Sample) -> tuple[Sample, Sample]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from features.atomic_files import write_text_atomically
 from features.audit.id_notes import id_facts, order_number_notes
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.snapshots import build
 from features.snapshots.build import Snapshots
+from features.storage.atomic_files import write_text_atomically
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation

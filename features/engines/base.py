@@ -23,7 +23,7 @@ from features.errors import UsageError
 from features.sources.files import FilesRead, missing_column_notes, require_columns_of_files
 from features.sources.source import Source, require_personal
 from features.sql_text import quote_name
-from features.user_paths import user_path
+from features.storage.user_paths import user_path
 
 # Engines differ in what they call blank, so patterns say it: \x09 to \x0d are tab, line feed, vertical tab, form feed
 # and carriage return.

@@ -22,7 +22,7 @@ from features.engines.base import error_summary
 from features.engines.java import temporary_java_home
 from features.engines.spark_files import is_remote_path, zip_package
 from features.errors import UsageError
-from features.system_errors import explain_system_error
+from features.storage.system_errors import explain_system_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with

@@ -37,10 +37,10 @@ from features.intake.set_aside import (
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends, one_row_per_term
 from features.intake.tables import SetAsideRows, Tables
-from features.json_files import json_digest
 from features.label_delay import NO_WAIT, USUAL, ArrivalCounts, LabelDelay, usual_delay
 from features.parsing import FIRST_TIME, LAST_TIME
 from features.slugs import feature_slug
+from features.storage.json_files import json_digest
 from features.task import Window
 
 EPOCH = date(1970, 1, 1).toordinal()

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.atomic_files import atomic_folder, refuse_other_kind
 from features.errors import UsageError, sample
 from features.simulation.business import (
     HORIZON,
@@ -31,6 +30,7 @@ from features.simulation.business import (
     expected_orders,
 )
 from features.simulation.settings import CONTROL, Settings
+from features.storage.atomic_files import atomic_folder, refuse_other_kind
 
 BLOCK_SIZE = 1_000  # customers drawn from one seed; the next line numbers the random streams of a block
 POPULATION, CONTACTS, ORDERS, LINES = range(4)

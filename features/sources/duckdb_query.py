@@ -22,7 +22,7 @@ from features.errors import UsageError
 from features.sources.files import data_format
 from features.sources.query import QUERY_RULE, require_one_select, without_semicolon
 from features.sql_text import quote_text
-from features.user_paths import user_path
+from features.storage.user_paths import user_path
 
 READERS = ("read_csv", "read_csv_auto", "read_parquet", "parquet_scan")
 OTHER_READERS = (

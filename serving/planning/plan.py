@@ -17,17 +17,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
 from features.campaigns.live_plans import mark_superseded
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError
 from features.intake.log import Business, Log, as_date, opened
-from features.json_files import file_digest
 from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest, manifest_text, read_manifest, rewriting_advice
 from features.outputs.parquet_files import read_parquet
+from features.storage.atomic_files import atomic_folder
+from features.storage.json_files import file_digest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem

@@ -17,10 +17,10 @@ from features.audit.audit import Audit
 from features.campaigns.live_plans import PlanOnDisk, newest_plans_first, plans_of_cutoff
 from features.config.load import Config
 from features.errors import DataError, RegularsError, UsageError
-from features.json_files import has_digest, read_object
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, MonitoringRecord, PlanManifest, SegmentManifest, read_manifest
 from features.outputs.parquet_files import open_parquet
+from features.storage.json_files import has_digest, read_object
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan

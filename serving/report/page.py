@@ -10,8 +10,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from features.atomic_files import write_text_atomically
 from features.intake.log import Business, as_date, config_of
+from features.storage.atomic_files import write_text_atomically
 from serving.language.messages import get_language
 from serving.markdown import mark_code
 from serving.report import customer_list, data, drivers, plans, segments, summary

@@ -14,7 +14,7 @@ from features.errors import DataError
 from features.snapshots.build import Snapshots, build_snapshots
 from tests.shop import make_shop
 from training.data.time_split import out_of_time_folds
-from training.fit import FittedModels, contacted_note, fit_models
+from training.fit import FittedModels, _study_name, contacted_note, fit_models
 from training.train import training_text
 
 
@@ -144,3 +144,9 @@ def test_who_was_left_out_for_a_contact_is_said(learned: FittedModels, rows: Sna
     (note,) = contacted_note(replace(rows, touched=rows.rows.num_rows))
     assert "(50.0%) are left out" in note and f"{rows.rows.num_rows:,} of" in note
     assert f"note: {note}" in training_text(replace(learned, notes=(note,)))
+
+
+def test_a_study_is_another_one_if_labels_wait_longer(rows: Snapshots) -> None:
+    waiting = replace(rows, label_delay=replace(rows.label_delay, wait=rows.label_delay.wait + 3))
+    names = {_study_name(kind, known, 7) for kind in ("churn", "spend") for known in (rows, waiting)}
+    assert len(names) == 4

@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.config.plan import without_customer_ids
 from features.config.table_sections import TableSection
 from features.errors import UsageError
 from features.slugs import word_slug
 from features.snapshots.build import Snapshots
+from features.storage.atomic_files import atomic_folder
 from training.artifact.bundle import ModelBundle
 from training.artifact.model_files import BundleError
 from training.artifact.reasons import Wording

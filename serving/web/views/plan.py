@@ -21,9 +21,9 @@ import numpy as np
 
 from features.campaigns.live_plans import newest_plans_first
 from features.errors import DataError
-from features.json_files import read_json
 from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest
+from features.storage.json_files import read_json
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
 from serving.planning.promise import evidence_sentences, gain_sentences

@@ -18,9 +18,9 @@ import regulars
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
-from features.json_files import file_digest, read_object
 from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import manifest_text
+from features.storage.json_files import file_digest, read_object
 from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans

@@ -18,7 +18,7 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
-from features.json_files import read_object
+from features.storage.json_files import read_object
 from serving.planning import plan as plan_module
 from serving.planning.plan import Plan, make_plan, read_plan
 from serving.planning.table import PLAN_SCHEMA

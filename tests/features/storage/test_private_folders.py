@@ -7,7 +7,7 @@ import re
 import signal
 from pathlib import Path
 
-from features.private_folders import ScratchFolder, abandoned, in_use, remove_abandoned, temporary_folder
+from features.storage.private_folders import ScratchFolder, abandoned, in_use, remove_abandoned, temporary_folder
 
 ANY = re.compile(".*")
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from features.atomic_files import report_write_errors
 from features.errors import RefusedError
+from features.storage.atomic_files import report_write_errors
 
 
 @contextmanager

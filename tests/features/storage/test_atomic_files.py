@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from features import atomic_files
-from features.atomic_files import atomic_file, atomic_folder, replace_folder, write_new_text, write_text_atomically
 from features.errors import UsageError
+from features.storage import atomic_files
+from features.storage.atomic_files import (
+    atomic_file,
+    atomic_folder,
+    replace_folder,
+    write_new_text,
+    write_text_atomically,
+)
 
 
 def test_a_file_is_replaced_at_the_end_of_the_block(tmp_path: Path) -> None:

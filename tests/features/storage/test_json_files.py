@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import DataError
-from features.json_files import document_text, file_digest, has_digest, json_digest, read_json, read_object
+from features.storage.json_files import document_text, file_digest, has_digest, json_digest, read_json, read_object
 
 
 def test_digests(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from features.system_errors import SCRATCH_PREFIX
+from features.storage.system_errors import SCRATCH_PREFIX
 
 PREFIX = f"{SCRATCH_PREFIX}scratch-"
 RANDOM_END = "[a-z0-9_]{8}"  # as `tempfile` makes it

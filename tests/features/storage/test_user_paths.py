@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import regulars
-from features.user_paths import real_path, user_path
+from features.storage.user_paths import real_path, user_path
 
 CONFIG = """\
 config_version = 1

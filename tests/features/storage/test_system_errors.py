@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from features.errors import DataError, UsageError
-from features.system_errors import explain_system_error
+from features.storage.system_errors import explain_system_error
 
 
 def _os_error(number: int, name: str = "/data/log.csv") -> OSError:

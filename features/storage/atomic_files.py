@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from features.errors import UsageError
-from features.private_folders import RANDOM_END, remove_abandoned, remove_path, temporary_folder
+from features.storage.private_folders import RANDOM_END, remove_abandoned, remove_path, temporary_folder
 
 MARK = ".regulars-"  # in the names of temporary folders
 KINDS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import RefusedError, UsageError
-from features.file_locks import exclusive_lock
+from features.storage.file_locks import exclusive_lock
 
 
 def test_one_writes_at_a_time_and_no_lock_stays(tmp_path: Path) -> None:
