@@ -46,32 +46,24 @@ class OutOfTimeFold:
 
     Attributes:
         fold: The fold.
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
         truth: The customers (n rows) of the test cutoff.
         churn: Log-odds of churn (n, k) by base model.
         spend: Logs of spend (n, k) by base model; (n, 0) without money.
     """
 
     fold: Fold
-    age: float
-    same_season: bool
     truth: Sample
     churn: np.ndarray
     spend: np.ndarray
 
 
-def predict_out_of_time(
-    snapshots: Snapshots, seed: int, fold: Fold, age: float, same_season: bool, parameters: Parameters
-) -> OutOfTimeFold | None:
+def predict_out_of_time(snapshots: Snapshots, seed: int, fold: Fold, parameters: Parameters) -> OutOfTimeFold | None:
     """Fits base models on a fold's training cutoffs and predicts its test cutoff.
 
     Args:
         snapshots: With labels at the fold's cutoffs.
         seed: Seed of the trees.
         fold: The fold.
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
         parameters: See `fit_ensemble`.
 
     Returns:
@@ -81,17 +73,15 @@ def predict_out_of_time(
     train, truth = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
     if why_too_few(train, truth, has_money(snapshots)):
         return None
-    return predict_margins(fit_base_models(train, snapshots, seed, parameters), fold, age, same_season, truth)
+    return predict_margins(fit_base_models(train, snapshots, seed, parameters), fold, truth)
 
 
-def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season: bool, truth: Sample) -> OutOfTimeFold:
+def predict_margins(base_models: BaseModels, fold: Fold, truth: Sample) -> OutOfTimeFold:
     """Predicts rows that the base models were not fitted on.
 
     Args:
         base_models: The fitted base models.
         fold: The cutoffs that the rows are from.
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
         truth: The rows to predict (n).
 
     Returns:
@@ -104,7 +94,7 @@ def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season
         if base_models.spend
         else np.empty((len(truth), 0))
     )
-    return OutOfTimeFold(fold, age, same_season, truth, churn, spend)
+    return OutOfTimeFold(fold, truth, churn, spend)
 
 
 def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters: Parameters) -> BaseModels:
@@ -123,7 +113,7 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     rows, horizon = encode_sample(sample, levels), snapshots.task.horizon
     weight = recency_weights(rows.dates, horizon, HALF_LIFE)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    prior = fit_churn_prior(rows.features, rows.churned, weight, rows.dates)
+    prior = fit_churn_prior(rows.features, rows.churned, weight)
     seen = churn_levels(prior.predict(rows.features), rows.churned, rows.dates)
     tuned = {**parameters.get("churn", {}), **fixed}
     churn = fit_margins(prior, seen, ChurnClassifier, rows, rows.churned, weight, tuned, horizon)
@@ -132,7 +122,7 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     returned = rows.churned == 0
     rows, weight = rows.take(returned), weight[returned]
     spend = positive_spend(rows.spend)
-    prior = fit_spend_prior(rows.features, spend, weight, rows.dates)
+    prior = fit_spend_prior(rows.features, spend, weight)
     seen = money_levels(prior.predict(rows.features), spend, rows.dates)
     tuned = {**parameters.get("spend", {}), **fixed}
     return BaseModels(levels, churn, fit_margins(prior, seen, SpendRegressor, rows, spend, weight, tuned, horizon))

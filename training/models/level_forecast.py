@@ -19,10 +19,10 @@ from features.task import Window
 YEAR_DAYS = 365.25
 SIZES = (0.03, 0.08, 0.2, 0.5)  # standard deviations of a level
 STRUCTURES = (  # shares of the variance: lasting, wandering, season, shock; and the structure's prior weight
-    (0.0, 0.0, 0.0, 1.0, 2.0),
+    (0.0, 0.0, 0.0, 1.0, 1.0),
     (0.5, 0.0, 0.0, 0.5, 1.0),
-    (0.0, 0.7, 0.0, 0.3, 1.0),
-    (0.0, 0.2, 0.6, 0.2, 1.0),
+    (0.0, 0.8, 0.0, 0.2, 1.0),
+    (0.0, 0.1, 0.8, 0.1, 2.0),
     (0.2, 0.3, 0.3, 0.2, 1.0),
 )
 WANDERING_HORIZONS = 4.0  # after so many horizons the correlation of the wandering part has fallen to 1 / e
@@ -62,6 +62,11 @@ class LevelSeries:
         return self.shifts[np.searchsorted(self.days, dates)]
 
 
+def unknown_level(horizon: Window) -> Shift:
+    """The forecast of a level when none was seen."""
+    return forecast_level(LevelSeries(np.empty(0), np.empty(0), np.empty(0)), 0.0, horizon)
+
+
 def churn_levels(margin: np.ndarray, churned: np.ndarray, dates: np.ndarray) -> LevelSeries:
     """The shift of the log-odds at each cutoff with which as many customers churn as did.
 
@@ -86,7 +91,7 @@ def money_levels(margin: np.ndarray, money: np.ndarray, dates: np.ndarray) -> Le
 
     Args:
         margin: Logs of expected money (n,).
-        money: Actual money (n,), not below 0.
+        money: Actual money (n,); a total below 0 counts as 0.
         dates: Cutoffs (n,) in days.
 
     Returns:
@@ -94,7 +99,7 @@ def money_levels(margin: np.ndarray, money: np.ndarray, dates: np.ndarray) -> Le
     """
     days, place = np.unique(dates, return_inverse=True)
     expected = np.exp(margin)
-    total, actual = np.bincount(place, expected), np.bincount(place, money)
+    total, actual = np.bincount(place, expected), np.maximum(np.bincount(place, money), 0.0)
     rows = np.bincount(place)
     pseudo = PSEUDO_ROWS * total / rows
     shifts = np.log((actual + pseudo) / (total + pseudo))
@@ -103,7 +108,7 @@ def money_levels(margin: np.ndarray, money: np.ndarray, dates: np.ndarray) -> Le
     return LevelSeries(days, shifts, dispersion * np.bincount(place, expected**1.5) / np.bincount(place, expected) ** 2)
 
 
-def forecast_level(levels: LevelSeries, target: float, horizon: Window) -> Shift:
+def forecast_level(levels: LevelSeries, target: float, horizon: Window, doubt: float = 1.0) -> Shift:
     """Forecasts the level of a later cutoff.
 
     Levels of cutoffs less than a horizon apart share days, so both their shocks and their errors are correlated by the
@@ -113,6 +118,7 @@ def forecast_level(levels: LevelSeries, target: float, horizon: Window) -> Shift
         levels: Of earlier cutoffs; may be empty.
         target: The later cutoff in days.
         horizon: Of the labels.
+        doubt: Prior weight of a level that is only shock, so cannot be forecast; the others together have 5.
 
     Returns:
         Mean and standard deviation of the mixture of all structures and sizes.
@@ -133,7 +139,8 @@ def forecast_level(levels: LevelSeries, target: float, horizon: Window) -> Shift
             shocks, weights = np.linalg.solve(within, levels.shifts), np.linalg.solve(within, ahead)
             means.append(float(weights @ shocks))
             variances.append(size**2 * sum(shares) - float(weights @ weights))
-            evidence.append(np.log(weight) - float(shocks @ shocks) / 2 - float(np.log(np.diag(within)).sum()))
+            prior = doubt if shares[-1] == 1.0 else weight
+            evidence.append(np.log(prior) - float(shocks @ shocks) / 2 - float(np.log(np.diag(within)).sum()))
     chance = np.exp(np.array(evidence) - max(evidence))
     chance /= chance.sum()
     mean = float(chance @ means)

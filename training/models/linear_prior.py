@@ -1,9 +1,8 @@
 """The prior: a linear model of a few well-known features, which the trees only need to correct.
 
-It is the stable part when customers are few. Its weights are fitted to the same labels as the trees. Each training
-cutoff has a level of its own (fixed effects: Mundlak, Econometrica 46, 1978), so what customers differ in is not
-confused with what all of a cutoff share, such as a season; the level of the next cutoff is forecast apart
-(`level_forecast`).
+It is the stable part when customers are few. Its weights are fitted to the same labels as the trees, so they correct
+the levels of BG/NBD and Gamma-Gamma, which know neither season nor growth. It has too few weights to learn what all
+customers of a cutoff share, so what it leaves of that shows the level of each cutoff (`level_forecast`).
 """
 
 from __future__ import annotations
@@ -52,79 +51,67 @@ def gain_loss(gain: np.ndarray, margin: np.ndarray) -> tuple[np.ndarray, np.ndar
     return 2 * (gain / root + root), root - gain / root
 
 
-def fit_churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray, dates: np.ndarray) -> Margin:
+def fit_churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Margin:
     """Fits the log-odds of churn by ridge logistic regression on BEHAVIOUR_SHAPES.
 
     Args:
         X: Features (n, p).
         churned: Labels (n,), 0 or 1; both must occur.
         weight: Weights (n,) of the rows.
-        dates: Cutoffs (n,) of the rows.
 
     Returns:
-        The fitted margin, at the mean level of the cutoffs.
+        The fitted margin.
     """
     mean = float(np.average(churned, weights=weight))
-    return _fit_linear(X, churn_loss, churned, weight, dates, BEHAVIOUR_SHAPES, np.log(mean / (1 - mean)))
+    return _fit_linear(X, churn_loss, churned, weight, BEHAVIOUR_SHAPES, np.log(mean / (1 - mean)))
 
 
-def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray, dates: np.ndarray) -> Margin:
+def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margin:
     """Fits the log of spend by ridge gamma regression on BEHAVIOUR_SHAPES and MONEY_SHAPES.
 
     Args:
         X: Features (n, p).
         spend: Spend (n,), above 0.
         weight: Weights (n,) of the rows.
-        dates: Cutoffs (n,) of the rows.
 
     Returns:
-        The fitted margin, at the mean level of the cutoffs.
+        The fitted margin.
     """
     start = float(np.log(np.average(spend, weights=weight)))
-    return _fit_linear(X, spend_loss, spend, weight, dates, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
+    return _fit_linear(X, spend_loss, spend, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
 
 
-def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray, dates: np.ndarray) -> Margin:
+def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
     """Fits the log of the gain by ridge Tweedie regression on BEHAVIOUR_SHAPES and MONEY_SHAPES.
 
     Args:
         X: Features (n, p).
         gain: Gains (n,) of a longer horizon, not below 0, some above 0.
         weight: Weights (n,) of the rows.
-        dates: Cutoffs (n,) of the rows.
 
     Returns:
-        The fitted margin, at the mean level of the cutoffs.
+        The fitted margin.
     """
     start = float(np.log(np.average(gain, weights=weight)))
-    return _fit_linear(X, gain_loss, gain, weight, dates, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
+    return _fit_linear(X, gain_loss, gain, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
 
 
 def _fit_linear(
-    X: pa.Table,
-    loss: Loss,
-    label: np.ndarray,
-    weight: np.ndarray,
-    dates: np.ndarray,
-    shapes: Sequence[tuple[str, str]],
-    start: float,
+    X: pa.Table, loss: Loss, label: np.ndarray, weight: np.ndarray, shapes: Sequence[tuple[str, str]], start: float
 ) -> Margin:
-    """Fits standardised terms and a level of each cutoff with a ridge penalty of RIDGE."""
+    """Fits standardised terms with a ridge penalty of RIDGE."""
     terms = [
         term for name, shape in shapes if name in X.column_names for term in _standardised_term(X, name, shape, weight)
     ]
-    cutoffs, place = np.unique(dates, return_inverse=True)
-    levels = np.eye(len(cutoffs))[place]
-    Z = np.column_stack([np.ones(X.num_rows), *(term.contribution(X) for term in terms), levels])
+    Z = np.column_stack([np.ones(X.num_rows), *(term.contribution(X) for term in terms)])
     coefficients = minimize(
         partial(_penalised_loss, loss=loss, label=label, weight=weight, Z=Z),
-        np.r_[start, np.zeros(Z.shape[1] - 1)],
+        np.r_[start, np.zeros(len(terms))],
         jac=True,
         method="L-BFGS-B",
     ).x
-    mean_level = float(np.average(coefficients[1 + len(terms) :], weights=np.bincount(place, weight)))
-    weighted_terms = (replace(t, weight=t.weight * b) for t, b in zip(terms, coefficients[1:], strict=False))
-    return Margin(float(coefficients[0]) + mean_level, tuple(weighted_terms))
+    weighted_terms = (replace(t, weight=t.weight * b) for t, b in zip(terms, coefficients[1:], strict=True))
+    return Margin(float(coefficients[0]), tuple(weighted_terms))
 
 
 def _penalised_loss(

