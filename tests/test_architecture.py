@@ -34,6 +34,7 @@ ORACLE = ("features/snapshots/test_build.py", "an oracle computes every feature 
 CONFIG = ("features/config/test_load.py", "their rules are checked when a config is loaded")
 GUESS = ("features/config_guess/test_guess.py", "a part of the guess, and needs data to look at")
 ERASURE = ("serving/privacy/test_forget.py", "needs a log, its outputs and models that know a customer")
+CAMPAIGNS = ("serving/campaigns/test_overview.py", "shows a list of campaigns, and needs measured plans")
 MEASUREMENT = ("serving/measurement/test_measure.py", "needs a plan that was carried out")
 PLAN = ("serving/planning/test_plan.py", "a part of a plan, and needs scores")
 REPORT = ("serving/report/test_page.py", "a section of the report")
@@ -80,6 +81,9 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/snapshots/outcomes.py": ORACLE,
     "features/sources/csv_counts.py": ("features/sources/test_csv_reader.py", "a step of reading CSV"),
     "features/sources/csv_groups.py": ("features/sources/test_csv_reader.py", "a step of reading CSV"),
+    "serving/campaigns/tables.py": CAMPAIGNS,
+    "serving/campaigns/text.py": CAMPAIGNS,
+    "serving/campaigns/wording.py": CAMPAIGNS,
     "serving/customer_report_text.py": ("serving/test_customer_report.py", "the text of the same report"),
     "serving/customer_explanations.py": ("test_api.py", "part of the public API, and needs scores"),
     "serving/explanation/leaf_groups.py": (

@@ -135,7 +135,7 @@ def training_text(fitted: FittedModels) -> str:
     models = [name for name in last.model.unique() if name != OURS]
     customers = int(last.customers.iloc[0])
     lines = [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
-    lines.append(f"{'':<24}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
+    lines.append(f"{'':<26}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
         if OURS not in rows.index:
@@ -144,7 +144,7 @@ def training_text(fitted: FittedModels) -> str:
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
         baselines = "".join(f"{rows.value.get(name, float('nan')):>28,.4g}" for name in models)
         better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
-        lines.append(f"{title:<24}{cell:<30}{baselines}   {better}")
+        lines.append(f"{title:<26}{cell:<30}{baselines}   {better}")
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
     notes = [fitted.split.shortfall] if fitted.split.shortfall else []
@@ -160,7 +160,7 @@ def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
             before = row["horizon"]
             lines += ["", f"value over {before}, evaluated on {row['customers']:,} customers at {row['cutoff']}:"]
         cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
-        lines.append(f"{TITLES[row['metric']]:<24}{cell:<30}{_best_baseline(row)}".rstrip())
+        lines.append(f"{TITLES[row['metric']]:<26}{cell:<30}{_best_baseline(row)}".rstrip())
     return lines
 
 

@@ -270,6 +270,7 @@ class Measurement(Manifest):
     horizon_days: int = 0
     matures: str = ""
     exposure: dict[str, dict[str, Any]] = {}
+    responses: dict[str, dict[str, int]] = {}
     contamination: dict[str, Any] = {}
     policy_since: date | None = None
     superseded_by: str | None = None

@@ -21,6 +21,7 @@ from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, MonitoringRecord, PlanManifest, SegmentManifest, read_manifest
 from features.outputs.parquet_files import open_parquet
 from features.storage.json_files import has_digest, read_object
+from serving.campaigns.overview import CampaignOverview, list_campaigns
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
@@ -108,6 +109,7 @@ class ReportInputs:
     plan: OptionalInput
     past: OptionalInput
     monitor: OptionalInput
+    campaigns: CampaignOverview
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -132,6 +134,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _plan(config, scores, tr),
         _past(config, tr),
         _monitor(config, scores.cutoff, tr),
+        list_campaigns(config),
     )
 
 

@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.task import Window
+from serving.charts.svg import STATIC
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
@@ -97,6 +98,7 @@ def create_application(
         "/monitoring": _monitoring, "/models": _models,
     }  # fmt: skip
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
+    routes.append(Mount("/static/charts", StaticFiles(directory=STATIC)))
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
     guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token, tr=site.tr)
@@ -330,8 +332,9 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    results = experiments.experiment_results(site)
-    return _page(site, request, "experiments.html.j2", experiments=results, superseded=plan.superseded_plans(site))
+    results, listed = experiments.experiment_results(site), experiments.campaigns_page(site)
+    superseded = plan.superseded_plans(site)
+    return _page(site, request, "experiments.html.j2", experiments=results, superseded=superseded, campaigns=listed)
 
 
 def _monitoring(site: Site, request: Request) -> Response:

@@ -1,39 +1,17 @@
-"""Scores for the tests of the report; each chart is drawn once for all of them."""
+"""Scores for the tests of the report."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from features.config.load import Config
-from serving.charts import figures
 from serving.report import inputs
 from serving.scoring.score_tables import MANIFEST, write_score_parts
 from tests.report_samples import CUTOFF, evaluation, manifest, table
 from training.evaluation.evaluate import Evaluation
-
-DRAWN: dict[str, str] = {}
-
-
-@pytest.fixture(autouse=True)
-def drawn_charts(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The same chart is drawn once for all tests, since drawing takes most of a page's time; the charts so far."""
-
-    def drawn_once_only(draw: Callable[..., str]) -> Callable[..., str]:
-        def drawn(*what: Any) -> str:
-            key = repr((draw.__name__, what))
-            if key not in DRAWN:
-                DRAWN[key] = draw(*what)
-            return DRAWN[key]
-
-        return drawn
-
-    for name in ("horizontal_bars", "histogram", "paired_columns", "interval_panels", "budget_curves"):
-        monkeypatch.setattr(figures, name, drawn_once_only(getattr(figures, name)))
-    return DRAWN
 
 
 @pytest.fixture
