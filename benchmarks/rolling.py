@@ -272,7 +272,7 @@ class Rolling:
 
     def _predicted(self, fold: Fold) -> OutOfTimeFold | None:
         if fold.test not in self.known:
-            predicted = predict_out_of_time(self.rows, self.seed, fold, self.parameters)
+            predicted = predict_out_of_time(self.rows, self.seed, fold, self.parameters, {})
             if predicted:  # features are no longer needed
                 names = predicted.truth.features.column_names[:1]
                 truth = replace(predicted.truth, features=predicted.truth.features.select(names))

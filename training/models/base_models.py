@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,17 @@ from features.task import Window
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
 from training.data.category_levels import encode_sample, learn_levels
-from training.data.time_split import Fold, Sample, recency_weights, sample_at, training_sample, why_too_few
+from training.data.time_split import Fold, Sample, recency_weights, sample_at, why_too_few
 from training.models.churn import ChurnClassifier
 from training.models.level_forecast import LevelSeries, churn_levels, forecast_level, money_levels
-from training.models.lightgbm_base import LightGBMEstimator
+from training.models.lightgbm_base import BinnedFeatures, LightGBMEstimator, bin_features
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
 from training.models.spend import SpendRegressor, positive_spend
 
 HALF_LIFE = 4.0  # of rows, in horizons
 CORRECTING_SHARE = 0.5  # number of trees that correct the prior, as a share of the number that stand alone
 Parameters = Mapping[str, Mapping[str, Any]]
+FittedBefore = dict[tuple[tuple[date, ...], date | None], "BaseModels"]  # of one seed and parameters, by rows
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,9 @@ class OutOfTimeFold:
     spend: np.ndarray
 
 
-def predict_out_of_time(snapshots: Snapshots, seed: int, fold: Fold, parameters: Parameters) -> OutOfTimeFold | None:
+def predict_out_of_time(
+    snapshots: Snapshots, seed: int, fold: Fold, parameters: Parameters, fitted: FittedBefore
+) -> OutOfTimeFold | None:
     """Fits base models on a fold's training cutoffs and predicts its test cutoff.
 
     Args:
@@ -65,15 +69,17 @@ def predict_out_of_time(snapshots: Snapshots, seed: int, fold: Fold, parameters:
         seed: Seed of the trees.
         fold: The fold.
         parameters: See `fit_ensemble`.
+        fitted: See `fit_ensemble`.
 
     Returns:
         The predictions. None if the fold is too small: it needs churned and retained customers on both sides, and some
         spenders if there is money.
     """
-    train, truth = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
-    if why_too_few(train, truth, has_money(snapshots)):
+    known_then, truth = snapshots.as_known(fold.test), sample_at(snapshots, [fold.test])
+    if why_too_few(sample_at(known_then, fold.train), truth, has_money(snapshots)):
         return None
-    return predict_margins(fit_base_models(train, snapshots, seed, parameters), fold, truth)
+    base_models = fit_at_cutoffs(known_then, fold.train, seed, parameters, fitted)
+    return predict_margins(base_models, fold, truth)
 
 
 def predict_margins(base_models: BaseModels, fold: Fold, truth: Sample) -> OutOfTimeFold:
@@ -97,6 +103,27 @@ def predict_margins(base_models: BaseModels, fold: Fold, truth: Sample) -> OutOf
     return OutOfTimeFold(fold, truth, churn, spend)
 
 
+def fit_at_cutoffs(
+    snapshots: Snapshots, cutoffs: Sequence[date], seed: int, parameters: Parameters, fitted: FittedBefore
+) -> BaseModels:
+    """Fits the base models on some cutoffs, unless that was done before.
+
+    Args:
+        snapshots: With labels at all of these cutoffs, as they were known then.
+        cutoffs: The training cutoffs.
+        seed: Seed of the trees.
+        parameters: See `fit_ensemble`.
+        fitted: See `fit_ensemble`.
+
+    Returns:
+        The base models.
+    """
+    key = (tuple(sorted(cutoffs)), snapshots.known_by)
+    if key not in fitted:
+        fitted[key] = fit_base_models(sample_at(snapshots, cutoffs), snapshots, seed, parameters)
+    return fitted[key]
+
+
 def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters: Parameters) -> BaseModels:
     """Fits every base model; later cutoffs weigh more.
 
@@ -113,19 +140,18 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     rows, horizon = encode_sample(sample, levels), snapshots.task.horizon
     weight = recency_weights(rows.dates, horizon, HALF_LIFE)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    prior = fit_churn_prior(rows.features, rows.churned, weight)
-    seen = churn_levels(prior.predict(rows.features), rows.churned, rows.dates)
+    binned = bin_features(rows.features, tuple(levels))
+    prior = level_prior(fit_churn_prior(rows.features, rows.churned, weight), rows, rows.churned, churn_levels, horizon)
     tuned = {**parameters.get("churn", {}), **fixed}
-    churn = fit_margins(prior, seen, ChurnClassifier, rows, rows.churned, weight, tuned, horizon)
+    churn = fit_margins(prior, ChurnClassifier, binned, rows.churned, weight, tuned)
     if not has_money(snapshots):
         return BaseModels(levels, churn, ())
     returned = rows.churned == 0
     rows, weight = rows.take(returned), weight[returned]
     spend = positive_spend(rows.spend)
-    prior = fit_spend_prior(rows.features, spend, weight)
-    seen = money_levels(prior.predict(rows.features), spend, rows.dates)
+    prior = level_prior(fit_spend_prior(rows.features, spend, weight), rows, spend, money_levels, horizon)
     tuned = {**parameters.get("spend", {}), **fixed}
-    return BaseModels(levels, churn, fit_margins(prior, seen, SpendRegressor, rows, spend, weight, tuned, horizon))
+    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, binned.take(returned), spend, weight, tuned))
 
 
 def has_money(snapshots: Snapshots) -> bool:
@@ -133,44 +159,80 @@ def has_money(snapshots: Snapshots) -> bool:
     return snapshots.rows["value"].null_count < snapshots.rows.num_rows
 
 
-def fit_margins(
+@dataclass(frozen=True)
+class LevelledPrior:
+    """A linear prior, and apart from it what all customers of a cutoff share.
+
+    Attributes:
+        next: The prior at the level that is forecast for the next cutoff.
+        level: The prior's intercept at the level of each training row's cutoff (n,).
+        start: The prior's margins of the training rows (n,) at the level of their cutoffs.
+    """
+
+    next: Margin
+    level: np.ndarray
+    start: np.ndarray
+
+
+def level_prior(
     prior: Margin,
-    seen: LevelSeries,
-    estimator: type[LightGBMEstimator],
     rows: Sample,
     label: np.ndarray,
-    weight: np.ndarray,
-    parameters: Mapping[str, Any],
+    levels_of: Callable[[np.ndarray, np.ndarray, np.ndarray], LevelSeries],
     horizon: Window,
-) -> tuple[Margin, ...]:
-    """Fits trees alone, and trees that correct the prior; sets all of them to the level of the next cutoff.
+) -> LevelledPrior:
+    """Finds the levels of the training cutoffs, given a prior, and forecasts that of the next cutoff.
 
-    The trees start from the level of each row's cutoff, so they learn only what customers differ in. The next cutoff
-    lies a horizon after the newest one, when its labels are known.
+    The next cutoff lies a horizon after the newest one: on that day the newest labels are known.
 
     Args:
         prior: A fitted linear model.
-        seen: The levels of the training cutoffs, given the prior.
-        estimator: The class of the trees.
         rows: Training rows (n), text as codes.
         label: Labels (n,).
-        weight: Weights (n,) of the rows.
-        parameters: Of the estimator.
+        levels_of: `churn_levels` or `money_levels`.
         horizon: Of the labels.
 
     Returns:
-        Three margins: the prior, the trees alone, and the prior with trees that correct it.
+        The prior with these levels.
     """
-    level = seen.at(rows.dates)
-    plain = estimator(**parameters)
-    plain.fit_margin(rows.features, label, start=prior.intercept + level, weight=weight)
+    margin = prior.predict(rows.features)
+    levels = levels_of(margin, label, rows.dates)
+    ahead = forecast_level(levels, float(levels.days.max() + horizon.days), horizon).shift
+    level = levels.at(rows.dates)
+    return LevelledPrior(replace(prior, intercept=prior.intercept + ahead), prior.intercept + level, margin + level)
+
+
+def fit_margins(
+    prior: LevelledPrior,
+    estimator: type[LightGBMEstimator],
+    rows: BinnedFeatures,
+    label: np.ndarray,
+    weight: np.ndarray,
+    parameters: Mapping[str, Any],
+) -> tuple[Margin, ...]:
+    """Fits trees alone, and trees that correct the prior, on the same bins.
+
+    The trees start from the level of each row's cutoff, so they learn only what customers differ in.
+
+    Args:
+        prior: The prior and the levels.
+        estimator: The class of the trees.
+        rows: The features of the training rows (n).
+        label: Labels (n,).
+        weight: Weights (n,) of the rows.
+        parameters: Of the estimator.
+
+    Returns:
+        Three margins at the level of the next cutoff: the prior, the trees alone, and the prior with trees that correct
+        it.
+    """
+    plain = estimator(**parameters).fit_binned(rows, label, start=prior.level, weight=weight)
     correcting_trees = max(1, round(CORRECTING_SHARE * plain.n_estimators))
     correcting = estimator(**{**parameters, "n_estimators": correcting_trees})
-    correcting.fit_margin(rows.features, label, start=prior.predict(rows.features) + level, weight=weight)
-    next_level = prior.intercept + forecast_level(seen, seen.days.max() + horizon.days, horizon).shift
-    linear = replace(prior, intercept=next_level)
+    correcting.fit_binned(rows, label, start=prior.start, weight=weight)
+    alone, corrections = plain.booster_.model_to_string(), correcting.booster_.model_to_string()
     return (
-        linear,
-        Margin(next_level, (), (plain.booster_.model_to_string(),), (1.0,)),
-        replace(linear, trees=(correcting.booster_.model_to_string(),), weights=(1.0,)),
+        prior.next,
+        Margin(prior.next.intercept, (), (alone,), (1.0,)),
+        replace(prior.next, trees=(corrections,), weights=(1.0,)),
     )

@@ -25,8 +25,10 @@ from training.data.prediction import Prediction
 from training.data.time_split import Fold, Sample, customer_halves, out_of_time_folds, sample_at, why_too_few
 from training.models.base_models import (
     BaseModels,
+    FittedBefore,
     OutOfTimeFold,
     Parameters,
+    fit_at_cutoffs,
     fit_base_models,
     predict_margins,
     predict_out_of_time,
@@ -103,7 +105,11 @@ class FittedEnsemble:
 
 
 def fit_ensemble(
-    snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters
+    snapshots: Snapshots,
+    config: Config,
+    cutoffs: Sequence[date],
+    parameters: Parameters,
+    fitted: FittedBefore | None = None,
 ) -> FittedEnsemble:
     """Fits models on some mature cutoffs and calibrates them on the later ones among these.
 
@@ -112,24 +118,26 @@ def fit_ensemble(
         config: Seed and interval.
         cutoffs: The only cutoffs that are used.
         parameters: Of the trees, by 'churn' and 'spend'; missing ones have their defaults.
+        fitted: Base models of these snapshots and parameters that were fitted before, which are not fitted again; those
+            that are fitted now are added. None: there are none.
 
     Returns:
         The models with their out-of-time predictions.
     """
     with threadpool_limits(1, user_api="blas"):  # BLAS sums depend on the number of threads
-        return _fit_ensemble(snapshots, config, cutoffs, parameters)
+        return _fit_ensemble(snapshots, config, cutoffs, parameters, {} if fitted is None else fitted)
 
 
 def _fit_ensemble(
-    snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters
+    snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters, fitted: FittedBefore
 ) -> FittedEnsemble:
     horizon = snapshots.task.horizon
     out_of_time = tuple(
         predicted
         for fold in out_of_time_folds(cutoffs, horizon)
-        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, parameters))
+        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, parameters, fitted))
     )
-    base_models = fit_base_models(sample_at(snapshots, cutoffs), snapshots, config.training.seed, parameters)
+    base_models = fit_at_cutoffs(snapshots, cutoffs, config.training.seed, parameters, fitted)
     target = max(cutoffs) + horizon.delta
     calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval, target, horizon)
     if not out_of_time and base_models.spend:

@@ -32,11 +32,12 @@ from training.data.time_split import (
     training_sample,
     why_too_few,
 )
-from training.models.base_models import HALF_LIFE, fit_margins
+from training.models.base_models import HALF_LIFE, fit_margins, level_prior
 from training.models.calibration import LaterCutoffs, fit_level
 from training.models.ensemble import predict_value_uncalibrated
 from training.models.intervals import fit_spread
 from training.models.level_forecast import money_levels, unknown_level
+from training.models.lightgbm_base import bin_features
 from training.models.linear_prior import fit_gain_prior
 from training.models.spend import GainRegressor
 from training.models.stacking import money_stacking_weights, weighted_sum
@@ -171,10 +172,9 @@ def _fit_base_models(
     """The base models of a gain: the prior, trees alone, and the prior with trees that correct it."""
     gained = nonnegative_gains(value_over(rows, before), value_over(rows, column))
     weight = recency_weights(rows.dates, horizon, HALF_LIFE)
-    prior = fit_gain_prior(rows.features, gained, weight)
-    seen = money_levels(prior.predict(rows.features), gained, rows.dates)
+    prior = level_prior(fit_gain_prior(rows.features, gained, weight), rows, gained, money_levels, horizon)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    return fit_margins(prior, seen, GainRegressor, rows, gained, weight, fixed, horizon)
+    return fit_margins(prior, GainRegressor, bin_features(rows.features, tuple(levels)), gained, weight, fixed)
 
 
 def _out_of_time_gains(
