@@ -108,9 +108,7 @@ def test_its_intervals_hold_what_they_promise() -> None:
     weights = np.array([structure[-1] for structure in STRUCTURES])
     for _ in range(count):
         days = [30.0 * i for i in range(int(rng.integers(5, 16)))]
-        *shares, _ = STRUCTURES[
-            rng.choice(len(STRUCTURES), p=[s[-1] / sum(t[-1] for t in STRUCTURES) for s in STRUCTURES])
-        ]
+        *shares, _ = STRUCTURES[rng.choice(len(STRUCTURES), p=weights / weights.sum())]
         joint = _covariance([*days, days[-1] + 90], rng.choice(SIZES), tuple(shares))
         drawn = rng.multivariate_normal(np.zeros(len(joint)), joint + 1e-9 * np.eye(len(joint)))
         forecast = forecast_level(_series([int(d) for d in days], list(drawn[:-1]), 1e-3), days[-1] + 90, QUARTER)
