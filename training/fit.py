@@ -31,13 +31,13 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.base_models import OutOfTimeFold, has_money
+from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
-from training.tune import Labelled, StudyFile, TuningResult, later_loss, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, later_losses, tune_models
 
 Pair = tuple[Labelled, Labelled]
 
@@ -92,8 +92,9 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     _check_outcomes(snapshots, split)
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
+    fitted: FittedBefore = {}
     with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters)
+        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters, fitted)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
@@ -101,7 +102,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             snapshots, config, split, truth, predictions, evaluated.cross_calibrated(config.serving.interval)
         )
         steps.update()
-        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
+        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
         value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
@@ -118,6 +119,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         tuned=tuned,
         split=split,
         notes=(
+            *choice_note(snapshots),
             *delay_note(snapshots),
             *contacted_note(snapshots),
             *heavy_value_note(snapshots),
@@ -132,6 +134,11 @@ def _with_longer_horizons_then(
 ) -> ModelBundle | None:
     """The evaluated value model with the longer horizons that were known at its test cutoff."""
     return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
+
+
+def choice_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Says which rows of a large log are used; empty if all are."""
+    return (snapshots.choice.note,) if snapshots.choice and snapshots.choice.note else ()
 
 
 def delay_note(snapshots: Snapshots) -> tuple[str, ...]:
@@ -187,8 +194,10 @@ def _tune_and_check(
     )
     if not later:
         return tuned
-    losses = (later_loss(estimator(**fixed), later[0]), later_loss(estimator(**tuned.parameters, **fixed), later[0]))
-    return replace(tuned, kept=losses[1] < losses[0], later=losses)
+    default_loss, tuned_loss = later_losses(
+        [estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed
+    )
+    return replace(tuned, kept=tuned_loss < default_loss, later=(default_loss, tuned_loss))
 
 
 def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:

@@ -31,7 +31,7 @@ from training.registry.compatibility import is_outdated
 from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
 from training.registry.promotion_gates import PromotionDecision
-from training.registry.run_record import TrainingRecord
+from training.registry.run_record import SHARE, TrainingRecord
 from training.tune import TuningResult
 
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
@@ -120,7 +120,7 @@ def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:
             f"{folder} is a training of {record.facts['name']!r}, and the config's name is {config.name!r}"
         )
     registry.connect_to_mlflow(config)
-    rows = build.build_snapshots(config, [record.cutoff])
+    rows = build.build_snapshots(config, [record.cutoff], share=float(record.facts["params"].get(SHARE, 1.0)))
     if rows.rows["churned"].null_count:
         raise UsageError(
             f"the log no longer reaches a horizon past {record.cutoff}, the cutoff that {folder} was evaluated at"
@@ -266,6 +266,6 @@ def _logged_evaluation(models: Mapping[str, Champion], record: TrainingRecord, c
     return registry.load_evaluation(config, *runs)
 
 
-def _rows_of(params: Mapping[str, Any]) -> str:
-    """The value of learn_from in a run's parameters; 'all' for runs that are older than the setting."""
-    return str(params.get("learn_from", "all"))
+def _rows_of(params: Mapping[str, Any]) -> tuple[str, float]:
+    """Which customers a run evaluated, by its parameters; all of them, for runs that are older than a setting."""
+    return str(params.get("learn_from", "all")), float(params.get(SHARE, 1.0))

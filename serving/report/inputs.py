@@ -27,6 +27,7 @@ from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.report.history import read_history
+from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
 from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
@@ -113,6 +114,7 @@ class ReportInputs:
     monitor: OptionalInput
     campaigns: CampaignOverview
     history: Sequence[CutoffTotals]
+    notes: Sequence[str]
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -139,6 +141,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
         read_history(config, scores.cutoff),
+        notes_on_scores(config, scores.manifest, scores.cutoff, tr),
     )
 
 

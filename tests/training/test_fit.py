@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from features.config.load import Config
 from features.errors import DataError
 from features.snapshots.build import Snapshots, build_snapshots
 from tests.shop import make_shop
-from training.data.time_split import out_of_time_folds
+from training.data.time_split import Sample, out_of_time_folds
 from training.fit import FittedModels, _study_name, contacted_note, fit_models
+from training.models import base_models
 from training.train import training_text
 
 
@@ -85,6 +87,24 @@ def test_the_same_seed_learns_the_same_bits(learned: FittedModels, rows: Snapsho
     assert again.churn == learned.churn
     assert again.value == learned.value
     assert again.evaluation.metrics.equals(learned.evaluation.metrics)
+
+
+def test_nothing_is_fitted_twice(rows: Snapshots, shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, fitted = base_models.fit_base_models, []
+
+    def fit_counted(sample: Sample, *others: Any) -> base_models.BaseModels:
+        fitted.append((len(sample), tuple(np.unique(sample.dates))))
+        return fit(sample, *others)
+
+    monkeypatch.setattr(base_models, "fit_base_models", fit_counted)
+    untuned = shop.model_copy(update={"training": shop.training.model_copy(update={"trials": 0})})
+    split = fit_models(rows, untuned).split
+    assert len(fitted) == len(set(fitted))
+    folds = {
+        *out_of_time_folds(split.test.train, shop.task.horizon),
+        *out_of_time_folds(split.all_cutoffs, shop.task.horizon),
+    }
+    assert len(fitted) == 1 + len({fold.train for fold in folds} | {split.test.train})
 
 
 def test_no_customer_is_in_the_bundles(learned: FittedModels, rows: Snapshots, tmp_path: Path) -> None:
