@@ -248,7 +248,10 @@ def _summarise(
     ).to_pylist()[0]
     if not facts["rows"]:
         reasons = "; ".join(f"{a.reason}: {a.rows:,}" for a in aside)
-        raise DataError(f"{events.source}: none of {engine.count_rows(stored):,} rows can be used ({reasons})")
+        raise DataError(
+            f"{events.source}: none of {engine.count_rows(stored):,} rows can be used ({reasons}); "
+            "check that [events] names the right columns"
+        )
     has_clock = bool(facts["clock"])
     end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
     identity = {"content": engine.fingerprint(stored), "columns": stored.columns, "end": str(end)}

@@ -25,6 +25,7 @@ from serving.campaigns.overview import CampaignOverview, list_campaigns
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
+from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
 from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
@@ -110,6 +111,7 @@ class ReportInputs:
     past: OptionalInput
     monitor: OptionalInput
     campaigns: CampaignOverview
+    notes: Sequence[str]
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -135,6 +137,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _past(config, tr),
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
+        notes_on_scores(config, scores.manifest, scores.cutoff, tr),
     )
 
 

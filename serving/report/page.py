@@ -54,6 +54,7 @@ def render_report(inputs: ReportInputs) -> str:
         wording=wording,
         words=wording.words,
         manifest=scores.manifest,
+        notes=inputs.notes,
         top=top,
         numbers=summary.key_figures(wording, top, quality, steps),
         steps=steps[1:],

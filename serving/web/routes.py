@@ -26,6 +26,7 @@ from serving.charts.svg import STATIC
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
+from serving.scoring.score_notes import notes_on_scores
 from serving.web import downloads
 from serving.web.access_tokens import AccessToken
 from serving.web.parts.output_reader import (
@@ -182,6 +183,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
         "params": dict(request.query_params),
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
+        "notes": notes_on_scores(site.config, at.manifest, at.cutoff, site.tr) if at else [],
         "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
     return HTMLResponse(env.get_template(template).render(**shared, **content), status)

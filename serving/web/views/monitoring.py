@@ -29,11 +29,11 @@ METRICS = {
 }
 
 
-def newest_alerts(site: Site) -> list[dict[str, Any]]:
-    """Read the alerts of the newest monitored cutoff, most severe first; none if nothing is monitored."""
+def newest_alerts(site: Site) -> list[dict[str, Any]] | None:
+    """Read the alerts of the newest monitored cutoff, most severe first; None if nothing is monitored."""
     monitored_days = site.config.outputs.monitored_cutoffs()
     findings = _monitored(site, monitored_days[-1]) if monitored_days else None
-    return _by_gravity(findings["alerts"]) if findings else []
+    return None if findings is None else _by_gravity(findings["alerts"])
 
 
 def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
