@@ -108,6 +108,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "serving/planning/inputs.py": PLAN,
     "serving/planning/manifest.py": PLAN,
     "serving/planning/rules.py": PLAN,
+    "serving/planning/table.py": PLAN,
     "serving/planning/text.py": PLAN,
     "serving/privacy/documents.py": ERASURE,
     "serving/privacy/erase.py": ERASURE,
