@@ -31,15 +31,16 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.base_models import OutOfTimeFold, has_money
+from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
-from training.tune import Labelled, StudyFile, TuningResult, later_loss, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
 
 Pair = tuple[Labelled, Labelled]
+ESTIMATORS: dict[str, type[LightGBMEstimator]] = {"churn": ChurnClassifier, "spend": SpendRegressor}
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,9 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     _check_outcomes(snapshots, split)
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
+    fitted: FittedBefore = {}
     with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters)
+        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters, fitted)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
@@ -101,7 +103,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             snapshots, config, split, truth, predictions, evaluated.cross_calibrated(config.serving.interval)
         )
         steps.update()
-        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
+        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
         value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
@@ -118,6 +120,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         tuned=tuned,
         split=split,
         notes=(
+            *choice_note(snapshots),
             *delay_note(snapshots),
             *contacted_note(snapshots),
             *heavy_value_note(snapshots),
@@ -132,6 +135,11 @@ def _with_longer_horizons_then(
 ) -> ModelBundle | None:
     """The evaluated value model with the longer horizons that were known at its test cutoff."""
     return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
+
+
+def choice_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Says which rows of a large log are used; empty if all are."""
+    return (snapshots.choice.note,) if snapshots.choice and snapshots.choice.note else ()
 
 
 def delay_note(snapshots: Snapshots) -> tuple[str, ...]:
@@ -157,16 +165,29 @@ def _tune(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) 
         return {}
     folds = [*split.folds, *([split.calibration] if split.calibration else [])]
     known_then = snapshots.as_known(split.test.test)  # what the evaluated model is tuned on
-    pairs = [_encoded_pair(training_sample(known_then, fold), sample_at(known_then, [fold.test])) for fold in folds]
-    searches = {"churn": (ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs])}
-    if has_money(snapshots):
-        searches["spend"] = (SpendRegressor, [(_returning_customers(a), _returning_customers(b)) for a, b in pairs])
+    pairs = [_pairs_for_tuning(known_then, fold, config.training.seed) for fold in folds]
     return {
         kind: _tune_and_check(
-            kind, estimator, data[: len(split.folds)], data[len(split.folds) :], snapshots, config, resume
+            kind,
+            estimator,
+            [by_kind[kind] for by_kind in pairs[: len(split.folds)]],
+            [by_kind[kind] for by_kind in pairs[len(split.folds) :]],
+            snapshots,
+            config,
+            resume,
         )
-        for kind, (estimator, data) in searches.items()
+        for kind, estimator in ESTIMATORS.items()
+        if kind in pairs[0]
     }
+
+
+def _pairs_for_tuning(snapshots: Snapshots, fold: Fold, seed: int) -> dict[str, Pair]:
+    """The training and test rows of a fold by 'churn' and 'spend'; of the training rows as many as tuning uses."""
+    train, test = _encoded_pair(training_sample(snapshots, fold), sample_at(snapshots, [fold.test]))
+    pairs = {"churn": (sample_for_tuning((train, train.churned), seed), (test, test.churned))}
+    if has_money(snapshots):
+        pairs["spend"] = (sample_for_tuning(_returning_customers(train), seed), _returning_customers(test))
+    return pairs
 
 
 def _tune_and_check(
@@ -181,14 +202,22 @@ def _tune_and_check(
     """Tunes parameters, then compares them with the defaults on a later cutoff whose labels no trial has seen."""
     settings = config.training
     fixed: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
-    study = StudyFile(config.output / "tuning" / f"{kind}-{snapshots.fingerprint}-{settings.seed}.journal", resume)
+    study = StudyFile(config.output / "tuning" / _study_name(kind, snapshots, settings.seed), resume)
     tuned = tune_models(
         estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **fixed
     )
     if not later:
         return tuned
-    losses = (later_loss(estimator(**fixed), later[0]), later_loss(estimator(**tuned.parameters, **fixed), later[0]))
-    return replace(tuned, kept=losses[1] < losses[0], later=losses)
+    default_loss, tuned_loss = later_losses(
+        [estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed
+    )
+    return replace(tuned, kept=tuned_loss < default_loss, later=(default_loss, tuned_loss))
+
+
+def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:
+    """The file of a study; another one if labels wait longer, because the folds then have other cutoffs."""
+    wait = snapshots.label_delay.wait
+    return f"{kind}-{snapshots.fingerprint}{f'-wait{wait}' if wait else ''}-{seed}.journal"
 
 
 def _encoded_pair(train: Sample, test: Sample) -> tuple[Sample, Sample]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import ColumnPair, Panel, PlottedEstimate, format_tick, interval_panels, paired_columns
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_
+from serving.report.ranking_charts import ranking_charts
 from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
 
 
@@ -137,7 +137,7 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
     known = [metric for metric in METRICS if (OURS, metric.name) in row_of]
     verdict_list = [verdicts[rival, m.name] for m in known for rival in baselines if (rival, m.name) in verdicts]
     ours = {name: row for (model, name), row in row_of.items() if model == OURS}
-    risk_groups = _churn_groups(evaluation.groups, cutoff)
+    risk_groups = _groups_of(evaluation.groups, cutoff, "churn")
     return {
         "cutoff": cutoff,
         "customers": int(everyone.customers.max()),
@@ -156,6 +156,7 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
         "sentences": list(_sentences(ours, risk_groups, form)),
         "order": _order(ours, form),
         "calibration": _calibration_chart(risk_groups, form),
+        "ranking": ranking_charts(risk_groups, _groups_of(evaluation.groups, cutoff, "value"), form),
         "earlier": _by(metrics[(metrics.segment == "all") & (metrics.model == OURS)], "cutoff"),
         "groups": [
             (_kind(name, form), customers, figures)
@@ -190,32 +191,35 @@ def _kind(name: str, form: NumberFormat) -> str:
 
 def _metrics_chart(row_of: dict[tuple[str, str], dict[str, Any]], models: Sequence[str], form: NumberFormat) -> str:
     """Draw our model beside the baselines on the main metrics; empty if none was measured."""
-    tr, panels, details = form.tr, [], []
+    tr, panels = form.tr, []
     for metric in (m for m in METRICS if m.name in CHARTED):
         rows = [(name, row_of[name, metric.name]) for name in models if (name, metric.name) in row_of]
-        dots = [
-            charts.PlottedEstimate(_name(name, form), r["value"], r["low"], r["high"], name == OURS) for name, r in rows
-        ]
+        dots = [_estimate(_name(name, form), row, name == OURS, metric, form) for name, row in rows]
         if dots:
             hint = tr("further right is better") if metric.name in HIGHER_IS_BETTER else tr("further left is better")
-            panels.append(charts.Panel(tr(metric.title), hint, metric.form == "share", dots))
-            figures = ", ".join(f"{dot.label} {form.of(dot.value, metric.form)}" for dot in dots)
-            details.append(f"{tr(metric.title)}, {hint}: {figures}")
-    return Markup(charts.interval_panels("ladder", "; ".join(details), panels)) if panels else ""  # noqa: S704 (escaped there)
+            panels.append(
+                Panel(tr(metric.title), hint, "{:.0%}".format if metric.form == "share" else format_tick, dots)
+            )
+    return interval_panels("ladder", panels) if panels else ""
+
+
+def _estimate(label: str, row: Mapping[str, Any], ours: bool, metric: Metric, form: NumberFormat) -> PlottedEstimate:
+    value, low, high = row["value"], row["low"], row["high"]
+    tip = f"{label}: {form.of(value, metric.form)} ({form.span(low, high, metric.form)})"
+    return PlottedEstimate(label, value, low, high, ours, tip)
 
 
 def _name(model: str, form: NumberFormat) -> str:
     return form.tr("our model") if model == OURS else form.tr(model)
 
 
-def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
-    """Select the ten groups by predicted risk at a cutoff, lowest risk first; empty if they were not logged."""
+def _groups_of(groups: pd.DataFrame, cutoff: str, number: str) -> list[dict[str, Any]]:
+    """Select the ten groups by predicted 'churn' or 'value' at a cutoff, lowest first; none if they were not logged."""
     # Runs of version 0.1 have no segments here.
     all_customers = groups[groups["segment"] == "all"] if "segment" in groups else groups
-    churn_rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == "churn")]
+    rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == number)]
     return [
-        {"low": row["actual"], "high": row["actual"], **row}
-        for row in churn_rows.sort_values("group").to_dict("records")
+        {"low": row["actual"], "high": row["actual"], **row} for row in rows.sort_values("group").to_dict("records")
     ]
 
 
@@ -287,10 +291,17 @@ def _calibration_chart(risk_groups: Sequence[dict[str, Any]], form: NumberFormat
         )
         for n, r in enumerate(risk_groups, start=1)
     )
-    svg = charts.paired_columns(
-        "said",
-        tr("Expected and observed churn by risk group. {details}.", details=details),
-        [charts.ExpectedObserved(row["predicted"], row["actual"], row["low"], row["high"]) for row in risk_groups],
-        tr("risk groups, lowest to highest"),
-    )
-    return Markup(svg)  # noqa: S704 (escaped where it was made)
+    pairs = [_calibration_pair(number, row, form) for number, row in enumerate(risk_groups, start=1)]
+    alt = tr("Expected and observed churn by risk group. {details}.", details=details)
+    names, axis = (tr("expected"), tr("observed")), tr("risk groups, lowest to highest")
+    return paired_columns("calibration", alt, pairs, names, axis, "{:.0%}".format)
+
+
+def _calibration_pair(number: int, row: Mapping[str, Any], form: NumberFormat) -> ColumnPair:
+    tr, share = form.tr, "{:.1%}".format
+    expected = tr("risk group {n}: expected to leave {share}", n=number, share=share(row["predicted"]))
+    observed = tr(
+        "risk group {n}: left {share} (confidence interval {span})",
+        n=number, share=share(row["actual"]), span=form.span(row["low"], row["high"], "share"),
+    )  # fmt: skip
+    return ColumnPair(str(number), row["predicted"], row["actual"], expected, observed, row["low"], row["high"])

@@ -22,9 +22,11 @@ from starlette.staticfiles import StaticFiles
 from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.task import Window
+from serving.charts.svg import STATIC
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
+from serving.scoring.score_notes import notes_on_scores
 from serving.web import downloads
 from serving.web.access_tokens import AccessToken
 from serving.web.parts.output_reader import (
@@ -38,7 +40,7 @@ from serving.web.parts.output_reader import (
     unfinished_cutoffs,
 )
 from serving.web.security import AccessGuard
-from serving.web.views import customer, customers, experiments, monitoring, overview, plan, segments
+from serving.web.views import customer, customers, experiments, monitoring, over_time, overview, plan, segments
 from serving.web.views.customers import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -97,6 +99,7 @@ def create_application(
         "/monitoring": _monitoring, "/models": _models,
     }  # fmt: skip
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
+    routes.append(Mount("/static/charts", StaticFiles(directory=STATIC)))
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
     guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token, tr=site.tr)
@@ -180,6 +183,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
         "params": dict(request.query_params),
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
+        "notes": notes_on_scores(site.config, at.manifest, at.cutoff, site.tr) if at else [],
         "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
     return HTMLResponse(env.get_template(template).render(**shared, **content), status)
@@ -200,7 +204,8 @@ def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
     figures = overview.overview_page(site, context.at)
     notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
-    return _page(site, request, "overview.html.j2", context=context, **figures, **notices)
+    history = over_time.history_charts(site, context.at)
+    return _page(site, request, "overview.html.j2", context=context, history=history, **figures, **notices)
 
 
 def _segments(site: Site, request: Request) -> Response:
@@ -330,8 +335,9 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    results = experiments.experiment_results(site)
-    return _page(site, request, "experiments.html.j2", experiments=results, superseded=plan.superseded_plans(site))
+    results, listed = experiments.experiment_results(site), experiments.campaigns_page(site)
+    superseded = plan.superseded_plans(site)
+    return _page(site, request, "experiments.html.j2", experiments=results, superseded=superseded, campaigns=listed)
 
 
 def _monitoring(site: Site, request: Request) -> Response:

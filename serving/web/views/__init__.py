@@ -18,8 +18,9 @@ __getattr__, __all__ = lazy_exports(
             "parse_filter",
             "scored_name",
         ],
-        "experiments": ["experiment_results"],
+        "experiments": ["campaigns_page", "experiment_results"],
         "monitoring": ["models_page", "monitoring_page", "newest_alerts", "nightly_runs"],
+        "over_time": ["history_charts"],
         "overview": ["overview_page"],
         "plan": [
             "PAGE",
