@@ -74,11 +74,14 @@ LETTER, VOUCHER = SHOP.actions
 TURN = 6  # rounds after which the voucher's effects are others in the world 'turned'
 
 
+def _later(action: Action) -> Action:
+    """The same action after the turn."""
+    return replace(action, name=f"{action.name}_later", propensity=0.2)
+
+
 def turned(action: Action) -> Action:
-    """An action whose effects on the channels are in the opposite order."""
-    return replace(
-        action, name=f"{action.name}_turned", propensity=0.2, lifts=action.lifts[::-1], hazards=action.hazards[::-1]
-    )
+    """An action after the turn, with its effects on the channels in the opposite order."""
+    return replace(_later(action), lifts=action.lifts[::-1], hazards=action.hazards[::-1])
 
 
 def _without(action: Action, lifts: tuple[float, ...]) -> Action:
@@ -98,7 +101,7 @@ def _returning(population: Population) -> Population:
 
 WORLDS: dict[str, tuple[Settings, Callable[[Population], Population] | None]] = {
     "shop": (SHOP, None),
-    "turned": (replace(SHOP, actions=(LETTER, VOUCHER, replace(LETTER, name="letter_later", propensity=0.2), turned(VOUCHER))), None),
+    "turned": (replace(SHOP, actions=(LETTER, VOUCHER, _later(LETTER), turned(VOUCHER))), None),
     "nothing": (replace(SHOP, actions=(_without(LETTER, (0.0,) * 3), _without(VOUCHER, (0.0,) * 3))), None),
     "same": (
         replace(SHOP, actions=(_without(LETTER, (0.2,) * 3), _without(VOUCHER, (0.4,) * 3)), saturation=0.0,

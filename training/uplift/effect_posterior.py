@@ -1,11 +1,11 @@
 """Hierarchical Bayesian effects of actions, relative to the forecast, in closed form.
 
-The outcome of customer i in round r is `level_r m_i (1 + x_i'g_r + [arm = a] (x_i'b_a + u_ar)) + noise`: `m` is what was
-expected without contact, `x` the modifiers (the first is 1), `g` corrects the forecast, `b_a` is the effect of action a
-as a share of the forecast, and `u` is how much one campaign differs from the others. The noise has the variance
-function `scale m^power` (Tweedie's, Jorgensen, JRSS B 49, 1987), fitted to customers without an action. Customers
-without an action are part of the evidence, with the modifiers as covariates, so that it does not matter with which
-probability which modifiers were contacted.
+The outcome of customer i in round r is `level_r m_i (1 + x_i'g_r + [arm = a] (x_i'b_a + u_ar)) + noise`: `m` is what
+was expected without contact, `x` the modifiers (the first is 1), `g` corrects the forecast, `b_a` is the effect of
+action a as a share of the forecast, and `u` is how much one campaign differs from the others. The noise has the
+variance function `scale m^power` (Tweedie's, Jorgensen, JRSS B 49, 1987), fitted to customers without an action.
+Customers without an action are part of the evidence, with the modifiers as covariates, so that it does not matter with
+which probability which modifiers were contacted.
 
 - Prior: `b_a` is normal around 0. Its standard deviation is `scale x prior_scales`, and the scale is integrated on a
   grid with a half-Cauchy prior (Gelman, Bayesian Analysis 1, 2006), so that effects are drawn to 0 as far as all
@@ -122,7 +122,7 @@ def effect_posterior(
 
 @dataclass(frozen=True)
 class _Own:
-    """One action's posterior by its own evidence: mean (k,), covariance (k, k), log evidence, probability of a change."""
+    """One action's posterior by its own evidence: mean (k,), covariance (k, k), log evidence, chance of a change."""
 
     mean: np.ndarray
     covariance: np.ndarray
