@@ -18,7 +18,16 @@ Group = Mapping[str, Any]
 
 
 def evaluation_groups(groups: pd.DataFrame, cutoff: str, number: str) -> list[dict[str, Any]]:
-    """Select the ten groups by predicted 'churn' or 'value' at a cutoff, lowest first; none if they were not logged."""
+    """Select the groups of equal size by a prediction at a cutoff.
+
+    Args:
+        groups: The groups of an evaluation.
+        cutoff: The cutoff of the test.
+        number: 'churn' or 'value'.
+
+    Returns:
+        The groups of all customers, lowest prediction first; none if they were not logged.
+    """
     # Runs of version 0.1 have no segments here.
     all_customers = groups[groups["segment"] == "all"] if "segment" in groups else groups
     rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == number)]
