@@ -218,6 +218,7 @@ class PlanManifest(Manifest):
     effects_sha256: str | None = None
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
+    send: dict[str, str | None] = {}
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"

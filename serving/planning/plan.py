@@ -31,7 +31,7 @@ from features.storage.json_files import file_digest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
-from serving.planning.campaign_file import write_plan_csv
+from serving.planning.campaign_file import send_times, write_plan_csv
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.measurability import unmeasurable_actions
@@ -139,9 +139,10 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
+    manifest["send"] = send_times(rules, day)
     manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
     with atomic_folder(folder) as staging:
-        write_plan_csv(table, plan_name(folder), rules.actions, staging / CSV)
+        write_plan_csv(table, plan_name(folder), rules, day, staging / CSV)
         _write_files(staging, table, points, manifest)
     if not rules.independent:
         mark_superseded(config, day, rules.campaign)

@@ -12,6 +12,7 @@ import pandas as pd
 from serving.charts import ColumnPair, Panel, PlottedEstimate, format_tick, interval_panels, paired_columns
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_
+from serving.report.ranking_charts import ranking_charts
 from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
 
 
@@ -136,7 +137,7 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
     known = [metric for metric in METRICS if (OURS, metric.name) in row_of]
     verdict_list = [verdicts[rival, m.name] for m in known for rival in baselines if (rival, m.name) in verdicts]
     ours = {name: row for (model, name), row in row_of.items() if model == OURS}
-    risk_groups = _churn_groups(evaluation.groups, cutoff)
+    risk_groups = _groups_of(evaluation.groups, cutoff, "churn")
     return {
         "cutoff": cutoff,
         "customers": int(everyone.customers.max()),
@@ -155,6 +156,7 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
         "sentences": list(_sentences(ours, risk_groups, form)),
         "order": _order(ours, form),
         "calibration": _calibration_chart(risk_groups, form),
+        "ranking": ranking_charts(risk_groups, _groups_of(evaluation.groups, cutoff, "value"), form),
         "earlier": _by(metrics[(metrics.segment == "all") & (metrics.model == OURS)], "cutoff"),
         "groups": [
             (_kind(name, form), customers, figures)
@@ -211,14 +213,13 @@ def _name(model: str, form: NumberFormat) -> str:
     return form.tr("our model") if model == OURS else form.tr(model)
 
 
-def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
-    """Select the ten groups by predicted risk at a cutoff, lowest risk first; empty if they were not logged."""
+def _groups_of(groups: pd.DataFrame, cutoff: str, number: str) -> list[dict[str, Any]]:
+    """Select the ten groups by predicted 'churn' or 'value' at a cutoff, lowest first; none if they were not logged."""
     # Runs of version 0.1 have no segments here.
     all_customers = groups[groups["segment"] == "all"] if "segment" in groups else groups
-    churn_rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == "churn")]
+    rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == number)]
     return [
-        {"low": row["actual"], "high": row["actual"], **row}
-        for row in churn_rows.sort_values("group").to_dict("records")
+        {"low": row["actual"], "high": row["actual"], **row} for row in rows.sort_values("group").to_dict("records")
     ]
 
 

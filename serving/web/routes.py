@@ -40,7 +40,7 @@ from serving.web.parts.output_reader import (
     unfinished_cutoffs,
 )
 from serving.web.security import AccessGuard
-from serving.web.views import customer, customers, experiments, monitoring, overview, plan, segments
+from serving.web.views import customer, customers, experiments, monitoring, over_time, overview, plan, segments
 from serving.web.views.customers import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -204,7 +204,8 @@ def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
     figures = overview.overview_page(site, context.at)
     notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
-    return _page(site, request, "overview.html.j2", context=context, **figures, **notices)
+    history = over_time.history_charts(site, context.at)
+    return _page(site, request, "overview.html.j2", context=context, history=history, **figures, **notices)
 
 
 def _segments(site: Site, request: Request) -> Response:
