@@ -8,11 +8,18 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from features.config.names import Name
+from features.config.quiet_times import check_quiet_times
 from features.config.sections import Duration, Section
+
+ATTRIBUTES = ("channel", "depth", "day_part", "message")
 
 
 class PlanAction(Section):
-    """[plan.actions.NAME]: an action that a customer may get, such as an e-mail or a voucher."""
+    """[plan.actions.NAME]: an action that a customer may get, such as an e-mail or a voucher.
+
+    Actions that share everything but their depth are doses of one thing: what is known of each helps to estimate the
+    others.
+    """
 
     cost: float = Field(ge=0, allow_inf_nan=False, description="cost of the action for one customer")
     capacity: int | None = Field(None, ge=0, description="maximum number of customers who can get it; empty: no limit")
@@ -22,6 +29,22 @@ class PlanAction(Section):
     unproven: bool = Field(
         False, description="whether customers get the action even if its measured effect may well be nothing"
     )
+    channel: str = Field("", max_length=60, description="how the customer is reached, such as 'email'")
+    depth: float | None = Field(
+        None, ge=0, le=1, description="how much is offered, such as 0.1 for a discount of 10%: the dose of the action"
+    )
+    day_part: str = Field("", max_length=60, description="when it is sent, such as 'evening'")
+    message: str = Field("", max_length=60, description="name of the text or template that is sent")
+    consent: str = Field(
+        "",
+        description="attribute of [customers] that must be yes (true or 1) for this action; customers without consent, "
+        "or of whom nothing is known, do not get it",
+    )
+
+    def attributes(self) -> dict[str, str | float]:
+        """Return the attributes that are set: channel, depth, day_part and message."""
+        values = {name: getattr(self, name) for name in ATTRIBUTES}
+        return {name: value for name, value in values.items() if value not in ("", None)}
 
 
 class Exclusion(Section):
@@ -96,7 +119,18 @@ class PlanConfig(Section):
     contacts_window: Duration | None = Field(
         None, description="time before the cutoff in which contacts_at_most counts"
     )
+    quiet_days: tuple[str, ...] = Field(
+        (),
+        description="days on which nobody is contacted: weekdays such as 'sunday', dates such as '2024-12-25', or days "
+        "of every year such as '12-25'; the plan names the first other day",
+    )
+    quiet_hours: str = Field(
+        "", description="hours in which nobody is contacted, such as '20:00-08:00', in the time of the business"
+    )
     exclude: tuple[Exclusion, ...] = Field((), description="customers who are excluded")
+    only: tuple[str, ...] = Field(
+        (), description="segments, tiers or lifecycle stages whose customers alone get actions; empty: all customers"
+    )
     minimums: dict[str, float] = Field(
         {}, description="minimum share of eligible customers who get an action, by segment"
     )
@@ -113,6 +147,7 @@ class PlanConfig(Section):
             raise ValueError(
                 "contacts_at_most and contacts_window go together: set how many contacts, and in which time"
             )
+        check_quiet_times(self.quiet_days, self.quiet_hours)
         wrong = [name for name, share in self.minimums.items() if not 0 <= share <= 1]
         if wrong:
             raise ValueError(f"minimums: {wrong[0]!r} has {self.minimums[wrong[0]]:g}; expected a share from 0 to 1")

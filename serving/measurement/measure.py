@@ -155,6 +155,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
         },
         "sample_ratio": sample_ratio_checks(executed),
         "exposure": exposure_by_action(executed),
+        "responses": executed.responses,
         "contamination": holdout_contamination(executed),
         "cost": contact_costs(executed),
         "adjusted_for": list(executed.covariate_names),

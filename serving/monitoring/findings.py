@@ -52,7 +52,7 @@ def _check_text(check: LogCheck, tr: Language) -> str:
         text = tr("{phrase}: {value}, usually at most {high}.", phrase=check.phrase, value=value, high=high)
     else:
         text = tr("{phrase}: {value}.", phrase=check.phrase, value=value)
-    return f"{text} {check.note}" if check.note else text
+    return tr("{text} ({note})", text=text, note=check.note) if check.note else text
 
 
 def _figure(number: float | None, as_share: bool) -> str:
@@ -151,6 +151,34 @@ def segment_findings(
             yield Finding(
                 f"value:{name}", "warning", tr("Value is low: {segment}", segment=segment), text, "contact", name
             )
+
+
+def value_at_risk_findings(
+    rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], before: date | None, tr: Language
+) -> Iterator[Finding]:
+    """Finds segments whose total value at risk is above its limit.
+
+    Args:
+        rows: Customers and value at risk of each segment.
+        limits: The highest value at risk by segment ([monitor] value_at_risk).
+        before: The previous scored cutoff; None if there is none.
+        tr: The language of the texts.
+
+    Yields:
+        One finding for each limit that is crossed.
+    """
+    for row in rows:
+        name, at_risk = row["segment"], row.get("value_at_risk")
+        if name not in limits or at_risk is None or at_risk <= limits[name]:
+            continue
+        text = tr(
+            "Value at risk of {n} customers: {value}{earlier}; the limit is {limit}.",
+            value=_money(at_risk), limit=_money(limits[name]), n=f"{row['customers']:,}",
+            earlier=_earlier_value(row.get("value_at_risk_before"), _money, before, tr),
+        )  # fmt: skip
+        segment = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
+        title = tr("Much value is at risk: {segment}", segment=segment)
+        yield Finding(f"value_at_risk:{name}", "warning", title, text, "contact", name)
 
 
 def _earlier_value(number: float | None, form: Any, before: date | None, tr: Language) -> str:

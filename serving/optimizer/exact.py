@@ -108,8 +108,8 @@ def _constraints(problem: AllocationProblem, rows: np.ndarray, actions: np.ndarr
 def reachable_budget(costs: np.ndarray, budget: float) -> float:
     """The largest multiple of the costs' common unit within the budget; the budget itself if they have none.
 
-    No choice can spend what is left, but without this the relaxed problem would spend it on a fraction of a contact,
-    and the search would try to prove the contrary for thousands of nodes.
+    No choice can spend what is left. Without this, the relaxed problem would spend it on a fraction of a contact, and
+    the search would try to prove the contrary for thousands of nodes.
 
     >>> reachable_budget(np.array([2.0, 3.5]), 100.3), reachable_budget(np.array([2.0, np.pi]), 100.3)
     (100.0, 100.3)

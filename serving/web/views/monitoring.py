@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from features.outputs.manifests import MonitoringRecord, NightRecord
+from serving.charts.drift import drift_charts
 from serving.charts.lines import TimeSeries, line_chart
 from serving.language.messages import N_
 from serving.markdown import render_card
@@ -29,11 +30,11 @@ METRICS = {
 }
 
 
-def newest_alerts(site: Site) -> list[dict[str, Any]]:
-    """Read the alerts of the newest monitored cutoff, most severe first; none if nothing is monitored."""
+def newest_alerts(site: Site) -> list[dict[str, Any]] | None:
+    """Read the alerts of the newest monitored cutoff, most severe first; None if nothing is monitored."""
     monitored_days = site.config.outputs.monitored_cutoffs()
     findings = _monitored(site, monitored_days[-1]) if monitored_days else None
-    return _by_gravity(findings["alerts"]) if findings else []
+    return None if findings is None else _by_gravity(findings["alerts"])
 
 
 def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
             {"learned": False, **row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]
         ],
         "pictures": _pictures(site, findings),
+        "distributions": drift_charts(findings["drift"], site.tr),
     }
 
 

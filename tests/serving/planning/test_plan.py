@@ -281,6 +281,42 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert "left out: 2 staff" in text and "not mail: 30 no consent" not in text
 
 
+def test_an_action_needs_consent_that_is_known(tmp_path: Path) -> None:
+    answers = [True, False, None]
+    people = [{"id": f"c{i:03d}", "email_ok": answers[i % 3]} for i in range(299)]  # nothing is known of c299
+    pq.write_table(pa.Table.from_pylist(people), tmp_path / "people.parquet")
+    customers = {"customers": {"source": "people.parquet", "customer": "id", "attributes": ["email_ok"]}}
+    mail = {**ACTIONS["mail"], "consent": "email_ok"}
+    config = _config(tmp_path, sections=customers, actions={**ACTIONS, "mail": mail})
+    plan = make_plan(config, CUTOFF, budget=60.0)
+    table = _frame(plan)
+    agreed = table.index.isin([f"c{i:03d}" for i in range(0, 299, 3)])
+    assert table[agreed].would_have.eq("mail").any() and not table[~agreed].would_have.eq("mail").any()
+    assert plan.manifest.closed["mail"] == {"without consent (email_ok)": 200}
+    assert "not mail: 200 without consent (email_ok)" in plan_text(plan)
+    wrong = _config(tmp_path, sections=customers, actions={"mail": {**mail, "consent": "mail_ok"}})
+    with pytest.raises(
+        UsageError, match=r"\[plan.actions.mail\] consent: there is no 'mail_ok'; did you mean 'email_ok'"
+    ):
+        make_plan(wrong, CUTOFF, budget=60.0)
+
+
+def test_a_dose_between_measured_ones_gets_the_effect_of_their_curve(tmp_path: Path) -> None:
+    doses = {name: {"cost": 0.1, "channel": "mail", "depth": depth} for name, depth in (("m10", 0.1), ("m20", 0.2))}
+    doses["m40"] = {"cost": 0.5, "channel": "mail", "depth": 0.4}
+    config = _config(tmp_path, actions=doses, quiet_days=["2024-03-01"], quiet_hours="20:00-08:00")
+    low, high = (_measured_rows(300, value, name) for name, value in (("m10", 5.0), ("m40", 12.0)))
+    _write_effects(config, low + high)
+    plan = make_plan(config, CUTOFF, budget=200.0)
+    facts = plan.manifest.actions
+    assert [facts[name]["source"] for name in doses] == ["measured", "interpolated", "measured"]
+    believed = [facts[name]["evidence"]["believed"] for name in doses]
+    assert believed == sorted(believed) and believed[1] - believed[0] > (believed[2] - believed[0]) / 3
+    text = plan_text(plan)
+    assert "INTERPOLATED: m20 was never tried" in text and not plan.manifest.assumed
+    assert "contact them from 2024-03-02 on, from 08:00 to 20:00" in text
+
+
 def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
     rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
     english = make_plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
@@ -339,7 +375,7 @@ def test_reading_refuses_a_changed_file_and_an_unknown_campaign(config: Config, 
 def test_nothing_is_half_written(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (plan.folder / "manifest.json").read_bytes()
 
-    def broken(table: pa.Table, path: Path) -> None:
+    def broken(*arguments: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(plan_module, "write_plan_csv", broken)
