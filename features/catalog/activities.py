@@ -184,8 +184,13 @@ def _count_features(activity: ActivityColumns, w: Window | None) -> Iterator[Fea
 def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     """Sum and mean of the measure in a window, or so far."""
     what, label = _measure_of(activity), window_ending(w)
-    slots = {"measure": _spaced(activity.measure), "activity": _spaced(activity.name), "table": activity.name}
-    text = partial(phrase, **slots, days=w and w.days)
+    text = partial(
+        phrase,
+        measure=_spaced(activity.measure),
+        activity=_spaced(activity.name),
+        table=activity.name,
+        days=w and w.days,
+    )
     usually = "[[, usually {<table>_mean_ever:number}]]" if w else ""
     yield Feature(
         f"{activity.name}_sum_{w or 'ever'}",
