@@ -35,13 +35,14 @@ class Part(TypedDict):
 
 
 class ScoringModel(TypedDict):
-    """The model that predicted a number, its task, and the end of the outcomes that it learned from."""
+    """The model that predicted a number, its task, the end of the outcomes that it learned from, and if it is quick."""
 
     label: str
     run_id: NotRequired[str]
     digest: NotRequired[str]
     task: NotRequired[dict[str, Any]]
     learned_until: NotRequired[str]
+    quick: NotRequired[bool]
 
 
 class SampleRatio(TypedDict):
@@ -217,6 +218,7 @@ class PlanManifest(Manifest):
     effects_sha256: str | None = None
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
+    send: dict[str, str | None] = {}
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
@@ -304,6 +306,7 @@ class NightRecord(Manifest):
     steps: list[NightStep] = []
     alerts: Rows | int = []
     trained: dict[str, Any] | None = None
+    alert_plans: Rows = []
     tried: dict[str, str] = {}
     log: dict[str, Any] | None = None
 
