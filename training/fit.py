@@ -40,6 +40,9 @@ from training.models.spend import SpendRegressor, positive_spend
 from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
 
 Pair = tuple[Labelled, Labelled]
+QUICK_NOTE = (
+    "a quick look (`regulars train --quick`): of few rows and not tuned; decide nothing by it, run `regulars train`"
+)
 ESTIMATORS: dict[str, type[LightGBMEstimator]] = {"churn": ChurnClassifier, "spend": SpendRegressor}
 
 
@@ -120,6 +123,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         tuned=tuned,
         split=split,
         notes=(
+            *([QUICK_NOTE] if config.training.quick else []),
             *choice_note(snapshots),
             *delay_note(snapshots),
             *contacted_note(snapshots),

@@ -35,13 +35,14 @@ class Part(TypedDict):
 
 
 class ScoringModel(TypedDict):
-    """The model that predicted a number, its task, and the end of the outcomes that it learned from."""
+    """The model that predicted a number, its task, the end of the outcomes that it learned from, and if it is quick."""
 
     label: str
     run_id: NotRequired[str]
     digest: NotRequired[str]
     task: NotRequired[dict[str, Any]]
     learned_until: NotRequired[str]
+    quick: NotRequired[bool]
 
 
 class SampleRatio(TypedDict):
@@ -307,6 +308,7 @@ class NightRecord(Manifest):
     steps: list[NightStep] = []
     alerts: Rows | int = []
     trained: dict[str, Any] | None = None
+    alert_plans: Rows = []
     tried: dict[str, str] = {}
     log: dict[str, Any] | None = None
 

@@ -18,6 +18,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "cells": ["interval_cell", "waterfall_bar"],
         "drift": ["drift_charts"],
+        "evaluation": ["calibration_chart", "evaluation_groups", "ranking_charts"],
         "flows": ["Flow", "FlowGroup", "TimelineEvent", "flow_chart", "order_timeline"],
         "intervals": ["Panel", "PlottedEstimate", "interval_panels"],
         "lines": ["Curve", "CurveAxis", "CurvePoint", "TimeSeries", "curve_chart", "line_chart"],

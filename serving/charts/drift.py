@@ -23,13 +23,20 @@ def drift_charts(
         most: At most so many charts.
 
     Returns:
-        Charts: `title` and `svg`.
+        Charts: `title`, `svg` and `caption`.
     """
     rows = [row for row in drift if row.get("moved") and row.get("histogram")]
     rows.sort(key=lambda row: (-float(row.get("psi") or 0.0), str(row.get("name"))))
     return [
-        {"title": _title(row, tr), "svg": _chart(f"drift-{place}", row, tr)} for place, row in enumerate(rows[:most])
+        {"title": _title(row, tr), "svg": _chart(f"drift-{place}", row, tr), "caption": _caption(row, tr)}
+        for place, row in enumerate(rows[:most])
     ]
+
+
+def _caption(row: Mapping[str, Any], tr: Callable[..., str]) -> str:
+    if "levels" in row["histogram"]:
+        return tr("share of the customers in each group; the bar is the share now.")
+    return tr("share of the customers in each group, before (open) and now (solid).")
 
 
 def _title(row: Mapping[str, Any], tr: Callable[..., str]) -> str:

@@ -1,4 +1,4 @@
-"""What a reader of scores should know where they were made for another config: another time zone or language."""
+"""What a reader of scores should know: that a quick look made them, or that they were made for another config."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from datetime import date
 from features.config.load import Config
 from features.outputs.manifests import ScoreManifest
 from features.task import UTC_ZONE
-from serving.language.messages import Language
+from serving.language.messages import N_, Language
+
+QUICK_SCORES = N_(
+    "These scores come from a quick look (`regulars train --quick`), a model of few rows that was not tuned: run "
+    "`regulars train` before you rely on them."
+)
 
 
 def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
-    """Sentences about scores that do not fit the config; empty if they do.
+    """Sentences about scores of a quick look, and about scores that do not fit the config; empty if there are none.
 
     Args:
         config: The business as it is now.
@@ -20,9 +25,11 @@ def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: L
         tr: The language of the reader.
 
     Returns:
-        One sentence for each difference.
+        One sentence for each.
     """
     notes = []
+    if any(model.get("quick") for model in manifest.models.values()):
+        notes.append(tr(QUICK_SCORES))
     model = manifest.models.get("churn")
     zone = (model.get("task", {}) if model else {}).get("timezone", UTC_ZONE)
     if zone != config.task.timezone:

@@ -192,6 +192,11 @@ class ModelBundle:
         """The content of the trees' files by name."""
         return {f"{name}-{i}.txt": text for name, m in self._margins().items() for i, text in enumerate(m.trees)}
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is a quick look (`regulars train --quick`): of few rows and not tuned."""
+        return bool(self.facts.get("quick", False))
+
     def _index(self) -> dict[str, Any]:
         """The content of bundle.json without its digest: everything but the trees, and their checksums."""
         treeless: dict[str, Any] = {

@@ -20,7 +20,7 @@ from features.task import Window
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.prediction import Prediction, PredictionInterval
 from training.data.time_split import Sample, sample_at, why_too_few
-from training.evaluation.baselines import PLAIN_LIGHTGBM, btyd_baseline, past_rate_baseline
+from training.evaluation.baselines import PLAIN_LIGHTGBM, PLAIN_TREES, btyd_baseline, past_rate_baseline
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.models.base_models import has_money
 from training.models.ensemble import fit_ensemble
@@ -125,7 +125,7 @@ def _with_value_over(rows: Sample, column: str) -> Sample:
 def _lightgbm(train: Sample, truth: Sample, churn: np.ndarray) -> Prediction:
     """Plain LightGBM on the value itself; it does not predict churn, so ours is used."""
     levels = learn_levels(train)
-    model = GainRegressor(seed=0, categorical=tuple(levels))
+    model = GainRegressor(seed=0, categorical=tuple(levels), **PLAIN_TREES)
     model.fit(encode_sample(train, levels).features, train.spend)
     return Prediction(churn, model.predict(encode_sample(truth, levels).features))
 

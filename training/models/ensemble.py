@@ -151,6 +151,7 @@ def _fit_ensemble(
         "heard": [str(h.fold.test) for h in out_of_time],
         "seed": config.training.seed,
         "parameters": {name: dict(values) for name, values in parameters.items()},
+        **({"quick": True} if config.training.quick else {}),
     }
     bundles = [_bundle(kind, base_models, calibration, snapshots, config.name, facts) for kind in kinds]
     return FittedEnsemble(bundles[0], bundles[1] if base_models.spend else None, out_of_time, base_models, horizon)

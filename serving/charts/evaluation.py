@@ -1,27 +1,69 @@
-"""How well the test ranked and valued customers, as charts: gains, lift, and value by group."""
+"""How good the predictions were in the test of a training, as charts: calibration, gains, lift, and value by group."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
-from serving.charts import (
-    Column,
-    ColumnPair,
-    Curve,
-    CurveAxis,
-    CurvePoint,
-    columns,
-    curve_chart,
-    format_tick,
-    paired_columns,
-)
+from serving.charts.axes import format_tick
+from serving.charts.bars import Column, ColumnPair, columns, paired_columns
+from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
 from serving.language.formats import NumberFormat
 
 FEWEST = 2  # groups
 Group = Mapping[str, Any]
+
+
+def evaluation_groups(groups: pd.DataFrame, cutoff: str, number: str) -> list[dict[str, Any]]:
+    """Select the groups of equal size by a prediction at a cutoff.
+
+    Args:
+        groups: The groups of an evaluation.
+        cutoff: The cutoff of the test.
+        number: 'churn' or 'value'.
+
+    Returns:
+        The groups of all customers, lowest prediction first; none if they were not logged.
+    """
+    # Runs of version 0.1 have no segments here.
+    all_customers = groups[groups["segment"] == "all"] if "segment" in groups else groups
+    rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == number)]
+    return [
+        {"low": row["actual"], "high": row["actual"], **row} for row in rows.sort_values("group").to_dict("records")
+    ]
+
+
+def calibration_chart(risk_groups: Sequence[Group], form: NumberFormat) -> Markup | str:
+    """Draw expected beside observed churn in the ten groups; empty if they were not logged."""
+    if not risk_groups:
+        return ""
+    tr = form.tr
+    details = "; ".join(
+        tr(
+            "group {n}: expected {expected}, observed {observed}",
+            n=n,
+            expected=f"{r['predicted']:.0%}",
+            observed=f"{r['actual']:.0%}",
+        )
+        for n, r in enumerate(risk_groups, start=1)
+    )
+    pairs = [_calibration_pair(number, row, form) for number, row in enumerate(risk_groups, start=1)]
+    alt = tr("Expected and observed churn by risk group. {details}.", details=details)
+    names, axis = (tr("expected"), tr("observed")), tr("risk groups, lowest to highest")
+    return paired_columns("calibration", alt, pairs, names, axis, "{:.0%}".format)
+
+
+def _calibration_pair(number: int, row: Group, form: NumberFormat) -> ColumnPair:
+    tr, share = form.tr, "{:.1%}".format
+    expected = tr("risk group {n}: expected to leave {share}", n=number, share=share(row["predicted"]))
+    observed = tr(
+        "risk group {n}: left {share} (confidence interval {span})",
+        n=number, share=share(row["actual"]), span=form.span(row["low"], row["high"], "share"),
+    )  # fmt: skip
+    return ColumnPair(str(number), row["predicted"], row["actual"], expected, observed, row["low"], row["high"])
 
 
 def ranking_charts(risk: Sequence[Group], value: Sequence[Group], form: NumberFormat) -> list[dict[str, Any]]:
@@ -89,11 +131,10 @@ def _lift(risk: Sequence[Group], leavers: float, form: NumberFormat) -> Markup:
 def _values(value: Sequence[Group], form: NumberFormat) -> Markup:
     tr, pairs = form.tr, []
     for number, row in enumerate(value, start=1):
-        tips = [
-            tr("value group {n}: predicted {value} per customer", n=number, value=form.money(row["predicted"])),
-            tr("value group {n}: actual {value} per customer", n=number, value=form.money(row["actual"])),
-        ]
-        pairs.append(ColumnPair(str(number), row["predicted"], row["actual"], *tips))
+        predicted, actual = form.money(row["predicted"]), form.money(row["actual"])
+        first = tr("value group {n}: predicted {value} per customer", n=number, value=predicted)
+        second = tr("value group {n}: actual {value} per customer", n=number, value=actual)
+        pairs.append(ColumnPair(str(number), row["predicted"], row["actual"], first, second))
     details = "; ".join(f"{pair.first_tip}, {pair.second_tip}" for pair in pairs)
     alt = tr("Predicted and actual value by group. {details}.", details=details)
     names, axis = (tr("predicted"), tr("actual")), tr("value groups, lowest to highest")
