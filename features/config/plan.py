@@ -128,6 +128,9 @@ class PlanConfig(Section):
         "", description="hours in which nobody is contacted, such as '20:00-08:00', in the time of the business"
     )
     exclude: tuple[Exclusion, ...] = Field((), description="customers who are excluded")
+    only: tuple[str, ...] = Field(
+        (), description="segments, tiers or lifecycle stages whose customers alone get actions; empty: all customers"
+    )
     minimums: dict[str, float] = Field(
         {}, description="minimum share of eligible customers who get an action, by segment"
     )

@@ -306,6 +306,7 @@ class NightRecord(Manifest):
     steps: list[NightStep] = []
     alerts: Rows | int = []
     trained: dict[str, Any] | None = None
+    alert_plans: Rows = []
     tried: dict[str, str] = {}
     log: dict[str, Any] | None = None
 

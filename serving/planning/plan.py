@@ -8,6 +8,7 @@ that they would get, at no cost, so that they can later be compared with the cus
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -97,7 +98,13 @@ class Plan:
         return self.table().to_pandas()
 
 
-def make_plan(business: Business, cutoff: date | str, budget: float | None = None, campaign: str | None = None) -> Plan:
+def make_plan(
+    business: Business,
+    cutoff: date | str,
+    budget: float | None = None,
+    campaign: str | None = None,
+    only: Sequence[str] | None = None,
+) -> Plan:
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
     Plans of other campaigns at the cutoff are marked as superseded, unless `[plan] independent` is set.
@@ -107,6 +114,7 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         cutoff: A scored cutoff.
         budget: Upper limit of the total cost; by default the config's.
         campaign: Name of the campaign; by default the config's.
+        only: Segments, tiers or lifecycle stages whose customers alone get actions; by default the config's.
 
     Returns:
         The plan on disk.
@@ -117,13 +125,13 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         DataError: Nobody is eligible, or a table cannot be read.
     """
     with opened(business) as log:
-        return _plan_campaign(log, as_date(cutoff), budget, campaign)
+        rules = plan_rules(log.config, budget, campaign, only)
+        return _plan_campaign(log, as_date(cutoff), rules)
 
 
-def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | None) -> Plan:
+def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     """As `make_plan`, for an opened log."""
     config = log.config
-    rules = plan_rules(config, budget, campaign)
     refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)

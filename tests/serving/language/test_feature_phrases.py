@@ -23,7 +23,13 @@ from features.templates import SLOT, Phrase, phrase
 from serving.language.feature_phrases import translate_drivers, translate_features
 from serving.language.messages import LOCALE, get_language
 from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE
-from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, no_consent_reason, recent_contact_reason
+from serving.planning.eligibility import (
+    NO_ACTION,
+    OTHER_GROUPS,
+    frequent_contacts_reason,
+    no_consent_reason,
+    recent_contact_reason,
+)
 
 TR = get_language("zh")
 OWN = replace(  # names of a user's own, some in Chinese, with all that looks like the catalog's words
@@ -46,6 +52,7 @@ CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Windo
 # Texts beside the catalog: why a plan leaves customers out.
 REASONS = [
     NO_ACTION,
+    OTHER_GROUPS,
     HELD_OUT_ELSEWHERE,
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
