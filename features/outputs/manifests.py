@@ -219,6 +219,7 @@ class PlanManifest(Manifest):
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
     send: dict[str, str | None] = {}
+    money: dict[str, Any] | None = None
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
