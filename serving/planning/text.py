@@ -13,7 +13,7 @@ from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
-from serving.planning.promise import evidence_sentences
+from serving.planning.promise import evidence_sentences, exploring_sentences
 
 CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
 MOSTLY_UNKNOWN = 0.05  # a list of which a smaller share is in the log matches almost nobody
@@ -123,6 +123,7 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         )
     if facts.break_even is not None:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
+    lines += [f"  {each}" for each in exploring_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
     prices = facts.prices
     limits = ["the budget"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
