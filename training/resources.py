@@ -1,6 +1,6 @@
 """What a training will need in time and memory, estimated before it starts.
 
-The constants are seconds of one core and bytes, measured by `benchmarks/training.py`; machines differ.
+The constants are seconds of one core and bytes, measured by `benchmarks/training_cost.py`; machines differ.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ PROBED_EVENTS = 400_000  # about so many events are read to estimate how many ro
 STEPS_PER_HALVING = 4  # shares of customers are powers of this root of 2, so that a growing log keeps its sample longer
 LEAST_PER_HORIZON = 3  # cutoffs of each horizon that stay: fewer cost more accuracy than as few rows of fewer customers
 YEAR = Window(365)
-BYTES_PER_VALUE = 30  # of memory that training needs at its peak for each row and feature, by `benchmarks/training.py`
+BYTES_PER_VALUE = 30  # at the peak of training, for each row and feature (`benchmarks/training_cost.py`)
 
 
 @dataclass(frozen=True)

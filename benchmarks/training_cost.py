@@ -4,7 +4,7 @@ Each setting is trained in a process of its own with default settings, MLflow in
 plain LightGBM (P(return) x spend, not tuned or calibrated) on the same rows. The eleven-year log has a horizon of a
 year; the others simulate two years.
 
-    python benchmarks/training.py [--data DIR] [--cache DIR] [--quick] [--customers N ...] [SETTING ...]
+    python benchmarks/training_cost.py [--data DIR] [--cache DIR] [--quick] [--customers N ...] [SETTING ...]
 """
 
 from __future__ import annotations
