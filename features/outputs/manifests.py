@@ -174,13 +174,13 @@ class PlanManifest(Manifest):
     """`plans/cutoff=D/CAMPAIGN/manifest.json`.
 
     Attributes:
-        campaign: Its name.
-        files: The SHA-256 of each file of the plan.
+        campaign, files: Its name, and the SHA-256 of each of its files.
         rules: The `[plan]` that it was made by.
         budget, spent: The most money that it may spend, and what it spends.
         gain, bound: The expected gain; no plan within the rules is expected to gain more than the bound.
         gain_low, gain_high: They hold the gain with the probability `interval`; None if unknown.
         loss_probability: The probability that it loses money; None if unknown, as with assumed effects.
+        exploring: What exploring costs in expected gain, and how it was done; None if the plan does not explore.
         unmeasurable: The actions with too few customers held out to measure them.
         holdout: Share, seed and key of the random draw.
         past: By what the log before the cutoff is recognised when the plan is measured.
@@ -214,11 +214,13 @@ class PlanManifest(Manifest):
     binding: list[str] = []
     prices: dict[str, Any] = {}
     break_even: float | None = None
+    exploring: dict[str, Any] | None = None
     assumed: bool = False
     effects_sha256: str | None = None
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
     send: dict[str, str | None] = {}
+    money: dict[str, Any] | None = None
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
@@ -244,8 +246,7 @@ class Measurement(Manifest):
     """`plans/cutoff=D/CAMPAIGN/measured.json`: the measured effects of an executed plan.
 
     Attributes:
-        campaign: The plan's name.
-        mature: Whether the horizon was over.
+        campaign, mature: The plan's name, and whether the horizon was over.
         log, effects: Fingerprint, end and marks of the log; the rows of measured.parquet.
         plan_sha256: The SHA-256 of the plan's manifest.
         sample_ratio: Whether the sizes of the groups contradict the randomisation.
