@@ -35,13 +35,17 @@ class Part(TypedDict):
 
 
 class ScoringModel(TypedDict):
-    """The model that predicted a number, its task, and the end of the outcomes that it learned from."""
+    """The model that predicted a number, its task, and the end of the outcomes that it learned from.
+
+    `skill` is false if it treats everybody alike.
+    """
 
     label: str
     run_id: NotRequired[str]
     digest: NotRequired[str]
     task: NotRequired[dict[str, Any]]
     learned_until: NotRequired[str]
+    skill: NotRequired[bool]
 
 
 class SampleRatio(TypedDict):
@@ -122,12 +126,18 @@ class ScoreManifest(Manifest):
     data_fingerprint: str = ""
     snapshot_fingerprint: str = ""
 
+    @property
+    def skill(self) -> bool:
+        """Whether the models tell customers apart; false if they treat everybody alike."""
+        return all(model.get("skill", True) for model in self.models.values())
+
 
 class SegmentManifest(Manifest):
     """`segments/cutoff=D/manifest.json`: rules, clusters and the cutoffs that segments were compared with.
 
     Attributes:
         files: The SHA-256 of each file beside it.
+        skill: Whether the scores tell customers apart.
     """
 
     AGAIN: ClassVar[str] = "regulars segments --cutoff {cutoff}"
@@ -145,6 +155,7 @@ class SegmentManifest(Manifest):
     language: str = "en"
     segment_rules: int = 0
     stage_rules: int = 0
+    skill: bool = True
 
 
 class UpliftManifest(Manifest):
@@ -184,6 +195,7 @@ class PlanManifest(Manifest):
         holdout: Share, seed and key of the random draw.
         past: By what the log before the cutoff is recognised when the plan is measured.
         timezone: The zone in which its days begin.
+        pilot: Its action, and how many customers were needed, eligible and drawn at random; None if scores choose.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
@@ -222,6 +234,7 @@ class PlanManifest(Manifest):
     language: str = "en"
     past: dict[str, Any] | None = None
     timezone: str = "UTC"
+    pilot: dict[str, Any] | None = None
 
 
 class SupersededPlan(Manifest):

@@ -126,7 +126,11 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
-    allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
+    ordered = problem if inputs.pilot is None else problem.subset(inputs.order)
+    allocation = allocate_actions(ordered, inputs.segments, list(rules.actions))
+    choice = np.empty_like(allocation.choice)
+    choice[inputs.order] = allocation.choice
+    allocation = replace(allocation, choice=choice)
     points = _curve_points(problem, rules, allocation)
     folder = config.outputs.plan(day, rules.campaign)
     table = plan_table(

@@ -19,6 +19,7 @@ from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
 from serving.report.text import ReportWording, report_wording
 from serving.scoring.score_tables import read_scores
+from serving.scoring.value_tiers import NO_SKILL
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,6 +49,7 @@ def render_report(inputs: ReportInputs) -> str:
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return _template(wording).render(
         wording=wording,
+        no_skill=NO_SKILL,
         words=wording.words,
         manifest=scores.manifest,
         top=top,
@@ -58,7 +60,7 @@ def render_report(inputs: ReportInputs) -> str:
         drivers=drivers.driver_charts(wording, inputs.drivers),
         groups=segments.segments_section(wording, inputs, table),
         rules=scores.manifest.segment_rules,
-        at_risk=customer_list.customers_at_risk(wording, inputs, weight),
+        at_risk=customer_list.customers_at_risk(wording, inputs, weight) if scores.manifest.skill else [],
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),
         past=plans.measured_section(wording, inputs),

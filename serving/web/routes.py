@@ -25,6 +25,7 @@ from features.task import Window
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
+from serving.scoring.value_tiers import NO_SKILL
 from serving.web import downloads
 from serving.web.access_tokens import AccessToken
 from serving.web.parts.output_reader import (
@@ -142,6 +143,7 @@ def template_environment(site: Site) -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     jinja.globals.update(tr=site.tr, translate=site.translate, menu=MENU, address=page_url, name=site.config.name)
+    jinja.globals.update(no_skill=NO_SKILL)
     jinja.filters.update(
         count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=mark_code
     )

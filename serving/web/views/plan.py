@@ -26,7 +26,7 @@ from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest
 from serving.charts.live_svg import format_tick, gain_curve
 from serving.language.formats import NumberFormat
-from serving.planning.promise import evidence_sentences, gain_sentences
+from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stored_manifest
 
 PAGE, SLACK = 50, 1e-9
@@ -198,9 +198,10 @@ def _between(plan: StoredPlan, budget: float) -> float | None:
 
 
 def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
-    """Write what a plan promises at its own budget, and which actions have no evidence of an effect."""
+    """Write how a pilot chooses, what a plan promises at its own budget, and which actions lack evidence."""
     form = plan.number_format
     return {
+        "pilot": list(filter(None, [pilot_sentence(plan.facts, site.tr)])),
         "promise": list(gain_sentences(plan.facts, form, site.tr)),
         "evidence": list(evidence_sentences(plan.facts, form, site.tr)),
     }
