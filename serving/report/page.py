@@ -57,6 +57,7 @@ def render_report(inputs: ReportInputs) -> str:
         steps=steps[1:],
         spread=summary.risk_histogram(wording, table["churn_probability"].to_numpy()),
         quality=quality,
+        without=inputs.without,
         drivers=drivers.driver_charts(wording, inputs.drivers),
         groups=segments.segments_section(wording, inputs, table),
         rules=scores.manifest.segment_rules,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +15,10 @@ from training.artifact.margin import SURE
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation.evaluate import OURS, Evaluation
-from training.models.base_models import OutOfTimeFold
 from training.models.calibration import predict_shift
+
+if TYPE_CHECKING:
+    from training.models.base_models import OutOfTimeFold
 
 EXPECTED, OBSERVED = "expected_leavers", "observed_leavers"
 COLUMNS = ["model", "metric", "value", "low", "high", "cutoff", "segment", "customers"]

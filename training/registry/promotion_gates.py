@@ -89,9 +89,10 @@ class PromotionGate:
 
     def __str__(self) -> str:
         more = f" by {self.min_gain:.4g} or more" if self.min_gain else ""
+        against = self.against if self.against == CHAMPION else f"baseline {self.against!r}"
         return (
             f"{self.kind}, {TITLES[self.metric]}: {self.challenger:.4g} against {self.reference:.4g} "
-            f"of the {self.against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); "
+            f"of the {against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); "
             f"asked for {self.required!r}{more}, found {self.standing!r}"
         )
 

@@ -24,6 +24,7 @@ from serving.language.feature_phrases import translate_drivers, translate_featur
 from serving.language.messages import LOCALE, get_language
 from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE
 from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, recent_contact_reason
+from serving.planning.pilot import NOT_DRAWN
 
 TR = get_language("zh")
 OWN = replace(  # names of a user's own, some in Chinese, with all that looks like the catalog's words
@@ -47,6 +48,7 @@ CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Windo
 REASONS = [
     NO_ACTION,
     HELD_OUT_ELSEWHERE,
+    NOT_DRAWN,
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
 ]
