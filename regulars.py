@@ -8,26 +8,23 @@ import serving.quiet_start  # noqa: F401 (first: Ctrl-C while the others load is
 import shlex
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from features.config.load import load_config
 from features.errors import RefusedError, printable
-from features.json_files import json_line
-from serving.command_line import DEFAULT_CONFIG, EXIT_CODES, CommandGroup, DayType, closing_lines, run_program
+from features.storage.json_files import json_line
+from serving.command_line import (
+    DEFAULT_CONFIG,
+    EXIT_CODES,
+    SECTIONS,
+    CommandGroup,
+    DayType,
+    close_change,
+    close_command,
+    run_program,
+)
 
-if TYPE_CHECKING:
-    from training.registry.aliases import ChampionChange
-
-SECTIONS = {
-    "Data": ("demo", "init", "check", "build", "simulate"),
-    "Models": ("train", "backtest", "promote", "rollback"),
-    "Customers": ("score", "segments", "explain", "forget"),
-    "Campaigns": ("uplift", "plan", "measure"),
-    "Monitoring": ("monitor", "run"),
-    "Reports": ("report", "app"),
-}
 DAY = DayType()
 MODELS = click.Choice(["all", "churn", "value", "uplift"])
 
@@ -52,7 +49,7 @@ def demo(out: str, trials: int, quick: bool) -> None:
     from serving.demo import run_demo
 
     page, command = run_demo(Path(out), trials=trials, quick=quick, report_line=click.echo)
-    _close(f"{page}: open it in a browser", command, str(Path(out) / DEFAULT_CONFIG))
+    close_command(f"{page}: open it in a browser", command, str(Path(out) / DEFAULT_CONFIG))
 
 
 @cli.command(epilog="Example: regulars init data/orders.csv")
@@ -66,7 +63,9 @@ def init(path: str, source: str, table: str) -> None:
 
     guess = write_guessed_config(source, Path(path), table, get_language)
     click.echo("".join(f"NOTE: {printable(note)}\n" for note in guess.notes), nl=False, err=True)
-    _close(f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path)
+    close_command(
+        f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path
+    )
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -89,7 +88,7 @@ def check(path: str, leaks: bool) -> None:
         click.echo(f"\n{leakage.leaks_text(trials)}")
         if leaking := sorted({name for trial in trials for name, _ in trial.leaks}):
             raise RefusedError(f"{', '.join(leaking)} would change with the future: see above and {proof}")
-    _close(str(target), "regulars train", path)
+    close_command(str(target), "regulars train", path)
 
 
 @cli.command(epilog="Example: regulars build --cutoff 2024-06-01 --out features.parquet")
@@ -102,7 +101,7 @@ def build(path: str, cutoffs: tuple[date, ...], out: str) -> None:
 
     rows, columns, reused = write_snapshots(load_config(path), list(cutoffs), Path(out))
     unchanged = f"; {reused} of {len(set(cutoffs))} cutoffs unchanged since an earlier build" if reused else ""
-    _close(f"{out}: {rows:,} rows, {columns} columns{unchanged}", "regulars train", path)
+    close_command(f"{out}: {rows:,} rows, {columns} columns{unchanged}", "regulars train", path)
 
 
 @cli.command(epilog="Example: regulars train --compare")
@@ -133,7 +132,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool) 
         click.echo(f"\nNOTE: {settled.decision.note}")
     refused = "regulars promote" if compare else "regulars train --compare"
     then = f"regulars score --cutoff {settled.newest}" if settled.champions else refused
-    _close(room.training_outcome(settled), then, path)
+    close_command(room.training_outcome(settled), then, path)
     if not settled.champions:
         raise RefusedError(room.training_refusal(settled))
 
@@ -145,7 +144,7 @@ def _train_uplift(path: str) -> None:
     trained = room.train_uplift(load_config(path))
     click.echo(room.uplift_text(trained))
     then = f"regulars uplift --cutoff {trained.newest}" if trained.promoted else "regulars promote uplift"
-    _close(room.uplift_outcome(trained), then, path)
+    close_command(room.uplift_outcome(trained), then, path)
     if not trained.promoted:
         raise RefusedError(room.uplift_refusal(trained))
 
@@ -157,7 +156,7 @@ def promote_by_hand(path: str, which: str) -> None:
     """Make the challengers champions by hand, whatever the gates said."""
     from training.registry.aliases import promote_challengers
 
-    _close_change(promote_challengers(load_config(path), which), path)
+    close_change(promote_challengers(load_config(path), which), path)
 
 
 @cli.command(epilog="Example: regulars rollback")
@@ -167,7 +166,7 @@ def rollback(path: str, which: str) -> None:
     """Make the previous champions champions again; repeat it to go further back."""
     from training.registry.aliases import roll_back_champions as run
 
-    _close_change(run(load_config(path), which), path)
+    close_change(run(load_config(path), which), path)
 
 
 @cli.command(epilog="Example: regulars backtest --cutoffs 6")
@@ -187,7 +186,7 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
         result = backtests.backtest_models(config, cutoffs)
         text, folder, run_id = backtests.backtest_text(result), result.folder, result.run_id
     click.echo(text)
-    _close(f"{folder}; MLflow run {run_id}", "regulars train", path)
+    close_command(f"{folder}; MLflow run {run_id}", "regulars train", path)
 
 
 @cli.command(epilog="Example: regulars score --cutoff 2024-06-01")
@@ -205,7 +204,7 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
         click.echo(NO_SKILL)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
     written = f"{scores.folder}: {scores.manifest.customers:,} customers"
-    _close(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
+    close_command(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
 
 @cli.command(epilog="Example: regulars segments --cutoff 2024-06-01")
@@ -218,7 +217,7 @@ def segments(path: str, cutoff: date | None) -> None:
 
     result = segment_customers(load_config(path), cutoff)
     click.echo(segments_text(result))
-    _close(str(result.folder), f"regulars report --cutoff {result.manifest.cutoff}", path)
+    close_command(str(result.folder), f"regulars report --cutoff {result.manifest.cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars uplift --cutoff 2024-06-01")
@@ -229,7 +228,7 @@ def uplift(path: str, cutoff: date) -> None:
     from serving.effects import uplift_scores
 
     scores = uplift_scores.write_uplift_scores(load_config(path), cutoff)
-    _close(
+    close_command(
         f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}",
         f"regulars plan --cutoff {cutoff} --budget B",
         path,
@@ -263,7 +262,7 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 
     result = run(load_config(path), cutoff, budget, campaign)
     click.echo(plan_text(result))
-    _close(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
+    close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars measure 2024-06-01")
@@ -279,8 +278,19 @@ def measure(path: str, plan: str, other_log: bool) -> None:
     measured = run(load_config(path), plan, other_log)
     click.echo(measurement_text(measured))
     then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
-    _close(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
+    close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_sample_ratio_mismatch(measured)
+
+
+@cli.command(epilog="Example: regulars campaigns --csv")
+@click.option("--json", "form", flag_value="json", help="Print one JSON object instead of text.")
+@click.option("--csv", "form", flag_value="csv", help="Print one line a campaign as CSV instead of text.")
+@click.pass_obj
+def campaigns(path: str, form: str | None) -> None:
+    """List all campaigns: what each promised and brought, what is believed of each action, what to try next."""
+    from serving.campaigns import text
+
+    click.echo(text.formatted_campaigns(load_config(path), form), nl=False)
 
 
 @cli.command(epilog="Example: regulars monitor")
@@ -313,7 +323,7 @@ def report(path: str, cutoff: date | None) -> None:
     from serving.report.page import write_report
 
     target = write_report(load_config(path), cutoff)
-    _close(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
+    close_command(f"{target}: open it in a browser", "regulars explain CUSTOMER --cutoff D", path)
 
 
 @cli.command("run", epilog="Example: regulars run --quiet")
@@ -329,7 +339,7 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
     summary = chain.run_night(load_config(path), cutoff, accept, lines.append if quiet else click.echo)
     if not quiet or summary.code:
         click.echo("\n".join([*lines, chain.night_text(summary)]))
-        _close(str(summary.file), chain.next_command(summary), path, "summary")
+        close_command(str(summary.file), chain.next_command(summary), path, "summary")
     click.get_current_context().exit(summary.code)
 
 
@@ -364,7 +374,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
     result = forget_customer(load_config(path), customer, yes)
     click.echo(forget_text(result))
     if yes:
-        _close(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
+        close_command(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
     require_complete(result)
 
 
@@ -380,18 +390,7 @@ def simulate(customers: int, out: str, days: int, start: date, seed: int) -> Non
 
     business = run(Path(out), customers, days=days, start=start, seed=seed)
     counts = f"{business.events:,} events and {business.contacts:,} contacts of {business.customers:,} customers"
-    _close(f"{business.folder}: {counts}", "regulars check", str(business.config))
-
-
-def _close_change(change: ChampionChange, path: str) -> None:
-    """Prints the champions before and after a change."""
-    before, after = (", ".join(labels.values()) or "none" for labels in (change.before, change.after))
-    _close(f"{after}, champion (before: {before})", "regulars score --cutoff D", path)
-
-
-def _close(written: str, command: str, path: str, label: str = "written") -> None:
-    """Prints what was written where, and what to run next."""
-    click.echo(closing_lines(written, command, path, label))
+    close_command(f"{business.folder}: {counts}", "regulars check", str(business.config))
 
 
 def main() -> None:

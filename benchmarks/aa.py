@@ -7,40 +7,44 @@ was known before. At a nominal level of 5%, false effects should be 5%, half of 
 effect is added to the treated: their baskets grow by a share ('baskets'), or some of those who would have brought
 nothing bring a basket drawn from those of others ('buyers').
 
-    python benchmarks/aa.py [--data DIR] [--repetitions 1000] [--power 300] [--part overall|cells|looks]
+The effects are tried on the same customers with the same holdout, so all tests of a repetition share its draws, and the
+formulas of statsmodels' tests are applied to all outcomes at once (a test compares them with statsmodels itself).
 
-`pip install statsmodels` (the extra `bench`) adds its tests; without it, ours stands beside permutation tests alone.
+    python benchmarks/aa.py [--data DIR] [--repetitions 1000] [--part overall|cells|looks] [--results FILE]
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from features.task import Window
-from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_SEGMENT, measured_effects
+from serving.measurement.compared_outcomes import compare_outcomes
+from serving.measurement.effect_estimates import ADJUSTED, EACH_SEGMENT, measured_effects
 from serving.measurement.executed_plan import VALUE, ExecutedPlan
 from serving.statistics.randomisation import sums_over_draws
-from serving.statistics.treatment_effect import difference_in_means, regression_adjusted_effect, treatment_effects
+from serving.statistics.treatment_effect import count_up_to_cap, treatment_effects
 
 SIZES, SHARES, EFFECTS = (500, 2_000, 10_000), (0.05, 0.10), (0.05, 0.10, 0.20)
+CHANGES = tuple(product(("baskets", "buyers"), EFFECTS))  # what is added to the treated
 CELLS = ((8, 50), (16, 12))  # number of segments, and customers held out in each
 LOOKS, LOOK_CUSTOMERS, LOOK_SHARE = 90, 2_000, 0.10
 LEVEL, DRAWS, PEER_DRAWS = 0.05, 999, 399
+TIES = 1e-9  # sums that differ by less, in sums of all outcomes, are equal
 OURS = "ours"
-Test = tuple[float, float]  # p-value and the sign of the effect
+Test = tuple[np.ndarray, np.ndarray]  # p-values (o,) and the signs (o,) of the effects on several outcomes
 
 
 @dataclass(frozen=True)
@@ -65,21 +69,16 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("populations", nargs="*", metavar="POPULATION", help=", ".join(LOADERS))
     parser.add_argument("--data", type=Path, default=Path(__file__).parent / "data")
-    parser.add_argument("--repetitions", type=int, default=1_000, help="of A/A tests in each setting")
-    parser.add_argument("--peers", type=int, default=1_000, help="repetitions in which the other tests are run, too")
-    parser.add_argument("--power", type=int, default=300, help="repetitions for each effect; 0: none")
+    parser.add_argument("--repetitions", type=int, default=1_000, help="of each setting")
+    parser.add_argument("--results", type=Path, help="JSON lines of the settings that are done; they are not run again")
     parser.add_argument(
         "--part", choices=["overall", "cells", "looks"], nargs="*", default=["overall", "cells", "looks"]
     )
     options = parser.parse_args(arguments)
-    if not find_spec("statsmodels"):
-        print("statsmodels is not installed, so its tests are left out", file=sys.stderr)
     populations = list(_load(options.data, options.populations or list(LOADERS)))
     if "overall" in options.part:
-        peers = min(options.peers, options.repetitions)
-        false_effects = print_false_effects(populations, options.repetitions, peers)
-        if options.power:
-            print_power(populations, false_effects, options.power, peers)
+        shares = print_false_effects(populations, options.repetitions, options.results)
+        print_power(shares, options.repetitions)
     if "cells" in options.part:
         print_cells(populations, options.repetitions)
     if "looks" in options.part:
@@ -101,12 +100,12 @@ def settings(population: Population) -> list[tuple[int, float]]:
     return [(n, share) for n, share in product(SIZES, SHARES) if n <= len(population.outcome)]
 
 
-def ours(outcome: np.ndarray, treated: np.ndarray, covariates: np.ndarray, seed: int) -> Test:
-    """The row for all customers of a measured plan."""
-    executed = synthetic_plan(outcome, treated, covariates, seed)
-    rows = measured_effects(executed, draws=DRAWS).rows
-    row = next(row for row in rows if (row["family"], row["estimator"]) == (ALL, ADJUSTED))
-    return float(row["p"]), float(np.sign(row["effect"]))
+def ours(outcomes: np.ndarray, treated: np.ndarray, covariates: np.ndarray, seed: int) -> Test:
+    """The row for all customers of a measured plan, for each of several outcomes (n, o)."""
+    design = compare_outcomes(synthetic_plan(outcomes[:, 0], treated, covariates, seed)).design
+    counted = np.column_stack([count_up_to_cap(column)[0] for column in outcomes.T])
+    effects = treatment_effects(counted, treated, design, None, seed, DRAWS)
+    return np.array([effect.p for effect in effects]), np.sign([effect.effect for effect in effects])
 
 
 def synthetic_plan(
@@ -136,80 +135,107 @@ def synthetic_plan(
     )  # fmt: skip
 
 
-def permutation_tests(outcome: np.ndarray, treated: np.ndarray, covariates: np.ndarray, seed: int) -> dict[str, Test]:
-    """Permutation tests of the difference in means, of Welch's t, and of an adjusted difference."""
-    plain = difference_in_means(outcome, treated, seed, PEER_DRAWS)
-    adjusted = regression_adjusted_effect(outcome, treated, covariates, None, seed, PEER_DRAWS)
+def permutation_tests(outcomes: np.ndarray, treated: np.ndarray, covariates: np.ndarray, seed: int) -> dict[str, Test]:
+    """Permutation tests of the difference in means, of Welch's t, and of an adjusted difference.
+
+    Args:
+        outcomes: Outcomes (n, o) in columns.
+        treated: Whether each customer (n,) is treated.
+        covariates: What was known before (n, k).
+        seed: Seed of the draws.
+
+    Returns:
+        p-values and signs by the name of the test.
+    """
+    adjusted = treatment_effects(outcomes, treated, covariates, None, seed, PEER_DRAWS)
+    (n, number), m, means = outcomes.shape, int((~treated).sum()), outcomes.mean(axis=0)
+    centred = outcomes - means
+    squares = (centred**2).sum(axis=0)
+    columns = np.column_stack([centred, centred**2 - squares / n])
+    drawn = sums_over_draws(columns, ~treated, np.zeros(n, int), seed, PEER_DRAWS)
+    sums = np.vstack([columns[~treated].sum(axis=0), drawn])
+    held, held_squares = sums[:, :number], sums[:, number:] + m * squares / n
+    within_held = held_squares - held**2 / m
+    within_rest = squares - held_squares - held**2 / (n - m)
+    error = np.sqrt(np.maximum(within_held / (m - 1) / m + within_rest / (n - m - 1) / (n - m), 1e-300))
+    difference = -held / (n - m) - held / m
     return {
-        "permutation, difference in means": (plain.p, float(np.sign(plain.effect))),
-        "permutation, Welch's t": _permuted_welch(outcome, treated, seed),
-        "permutation, adjusted": (adjusted.p, float(np.sign(adjusted.effect))),
+        "permutation, difference in means": _permuted(difference, TIES * np.abs(centred).sum(axis=0)),
+        "permutation, Welch's t": _permuted(difference / error, TIES),
+        "permutation, adjusted": (
+            np.array([effect.p for effect in adjusted]),
+            np.sign([effect.effect for effect in adjusted]),
+        ),
     }
 
 
-def _permuted_welch(outcome: np.ndarray, treated: np.ndarray, seed: int) -> Test:
-    n, m = len(outcome), int((~treated).sum())
-    columns = np.column_stack([outcome - outcome.mean(), outcome**2 - (outcome**2).mean()])
-    drawn = sums_over_draws(columns, ~treated, np.zeros(n, int), seed, PEER_DRAWS)
-    sums = np.vstack([columns[~treated].sum(axis=0), drawn]) + m * np.array([0.0, (outcome**2).mean()])
-    held, rest = sums[:, 0] / m, -sums[:, 0] / (n - m)
-    squares = float((outcome**2).sum()) - n * outcome.mean() ** 2
-    mean = outcome.mean()
-    held_squares = sums[:, 1] - 2 * mean * sums[:, 0] - m * mean**2 - m * held**2
-    rest_squares = squares - held_squares - m * held**2 - (n - m) * rest**2
-    error = np.sqrt(np.maximum(held_squares / (m - 1) / m + rest_squares / (n - m - 1) / (n - m), 1e-300))
-    t = (rest - held) / error
-    above, below = (t >= t[0]).mean(), (t <= t[0]).mean()
-    return min(1.0, 2 * min(above, below)), 1.0 if above < below else -1.0
+def _permuted(statistic: np.ndarray, equal: np.ndarray | float) -> Test:
+    """Two-sided p-values, twice the smaller tail, of the first row of a statistic (1 + draws, o) among all rows."""
+    above = (statistic >= statistic[0] - equal).mean(axis=0)
+    below = (statistic <= statistic[0] + equal).mean(axis=0)
+    return np.minimum(1.0, 2 * np.minimum(above, below)), np.where(above < below, 1.0, -1.0)
 
 
-def statsmodels_tests(outcome: np.ndarray, treated: np.ndarray, covariates: np.ndarray) -> dict[str, Test]:
-    """t-tests and regressions of statsmodels, with classical and robust standard errors."""
-    import statsmodels.api as sm
-    from statsmodels.stats.weightstats import ttest_ind
-
-    centred = (covariates - covariates.mean(axis=0)) / np.maximum(covariates.std(axis=0), 1e-12)
-    design = np.column_stack([np.ones(len(outcome)), treated, centred])
-    tests: dict[str, Test] = {}
-    for name, usevar in (("statsmodels, Welch's t", "unequal"), ("statsmodels, pooled t", "pooled")):
-        with np.errstate(all="ignore"):
-            t, p, _ = ttest_ind(outcome[treated], outcome[~treated], usevar=usevar)
-        tests[name] = (float(p), float(np.sign(t)))
-    interactions = np.column_stack([design, centred * treated[:, None]])
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # about designs without full rank
-        for name, columns, robust in (
-            ("statsmodels, regression", design, False),
-            ("statsmodels, regression, HC3", design, True),
-            ("statsmodels, one regression a group, HC3", interactions, True),
-        ):
-            fitted = sm.OLS(outcome, columns).fit()
-            p = (fitted.get_robustcov_results("HC3", use_t=True) if robust else fitted).pvalues[1]
-            tests[name] = (float(p), float(np.sign(fitted.params[1])))
-    return {name: (p if np.isfinite(p) else 1.0, sign) for name, (p, sign) in tests.items()}
-
-
-def all_tests(
-    outcome: np.ndarray, treated: np.ndarray, covariates: np.ndarray, seed: int, names: set[str] | None = None
-) -> dict[str, Test]:
-    """Ours and its peers on one experiment.
+def statsmodels_tests(outcomes: np.ndarray, treated: np.ndarray, covariates: np.ndarray) -> dict[str, Test]:
+    """t-tests and regressions as statsmodels has them, with classical and robust (HC3) standard errors.
 
     Args:
-        outcome: Outcome (n,).
+        outcomes: Outcomes (n, o) in columns.
         treated: Whether each customer (n,) is treated.
-        covariates: What was known before (n, 3).
-        seed: Seed of the draws.
-        names: The peers that are wanted; None: all.
+        covariates: What was known before (n, k).
 
     Returns:
-        p-value and sign by the name of the test.
+        p-values and signs by the name of the test; p is 1 where it is not defined.
     """
-    tests = {OURS: ours(outcome, treated, covariates, seed)}
-    if names is None or any(name.startswith("permutation") for name in names):
-        tests |= permutation_tests(outcome, treated, covariates, seed)
-    if find_spec("statsmodels") and (names is None or any(name.startswith("statsmodels") for name in names)):
-        tests |= statsmodels_tests(outcome, treated, covariates)
-    return {name: test for name, test in tests.items() if names is None or name in names or name == OURS}
+    centred = (covariates - covariates.mean(axis=0)) / np.maximum(covariates.std(axis=0), 1e-12)
+    design = np.column_stack([np.ones(len(outcomes)), treated, centred])
+    with np.errstate(all="ignore"):
+        classical, robust = _regression(outcomes, design)
+        tests = {
+            **_t_tests(outcomes[treated], outcomes[~treated]),
+            "statsmodels, regression": classical,
+            "statsmodels, regression, HC3": robust,
+            "statsmodels, one regression a group, HC3":
+                _regression(outcomes, np.column_stack([design, centred * treated[:, None]]))[1],
+        }  # fmt: skip
+    return {name: (np.where(np.isfinite(p), p, 1.0), sign) for name, (p, sign) in tests.items()}
+
+
+def _t_tests(treated: np.ndarray, held: np.ndarray) -> dict[str, Test]:
+    """Welch's t and the pooled t of outcomes (n, o) and (m, o)."""
+    n, m = len(treated), len(held)
+    difference = treated.mean(axis=0) - held.mean(axis=0)
+    one, other = treated.var(axis=0, ddof=1) / n, held.var(axis=0, ddof=1) / m
+    degrees = (one + other) ** 2 / (one**2 / (n - 1) + other**2 / (m - 1))
+    pooled = (one * n * (n - 1) + other * m * (m - 1)) / (n + m - 2) * (1 / n + 1 / m)
+    return {
+        "statsmodels, Welch's t": _two_sided(difference, one + other, degrees),
+        "statsmodels, pooled t": _two_sided(difference, pooled, n + m - 2),
+    }
+
+
+def _regression(outcomes: np.ndarray, design: np.ndarray) -> tuple[Test, Test]:
+    """Tests of the second coefficient of a regression, with its classical and its HC3 standard error."""
+    inverse = np.linalg.pinv(design, rcond=1e-15)
+    coefficients = inverse @ outcomes
+    residuals, leverage = outcomes - design @ coefficients, (design * inverse.T).sum(axis=1)
+    degrees = len(design) - np.linalg.matrix_rank(design.T @ design)
+    classical = (residuals**2).sum(axis=0) / degrees * (inverse[1] ** 2).sum()
+    robust = (inverse[1] ** 2) @ (residuals / (1 - leverage[:, None])) ** 2
+    return _two_sided(coefficients[1], classical, degrees), _two_sided(coefficients[1], robust, degrees)
+
+
+def _two_sided(estimate: np.ndarray, variance: np.ndarray, degrees: np.ndarray | int) -> Test:
+    return 2 * student.sf(np.abs(estimate) / np.sqrt(variance), degrees), np.sign(estimate)
+
+
+def all_tests(outcomes: np.ndarray, treated: np.ndarray, covariates: np.ndarray, seed: int) -> dict[str, Test]:
+    """Ours and its peers on one experiment with several outcomes (n, o): p-values and signs by the test's name."""
+    return {
+        OURS: ours(outcomes, treated, covariates, seed),
+        **permutation_tests(outcomes, treated, covariates, seed),
+        **statsmodels_tests(outcomes, treated, covariates),
+    }
 
 
 def add_effect(
@@ -239,41 +265,27 @@ def add_effect(
     return changed
 
 
-def rejections(
-    population: Population,
-    setting: tuple[int, float],
-    repetitions: int,
-    change: tuple[str, float] | None = None,
-    names: set[str] | None = None,
-    peers: int | None = None,
-) -> dict[str, np.ndarray]:
-    """Shares (2,) of significant positive and negative effects, by test.
+def rejections(population: Population, setting: tuple[int, float], repetitions: int) -> dict[str, np.ndarray]:
+    """Shares of significant positive and negative effects without an effect, and with each of CHANGES, by test.
 
     Args:
         population: The customers.
         setting: Number of customers and share held out.
         repetitions: How many experiments.
-        change: Kind and size of the effect; None: an A/A test.
-        names: The peers that are wanted; None: all.
-        peers: How many experiments the peers take part in; None: all.
 
     Returns:
-        The shares.
+        The shares (1 + changes, 2).
     """
-    (n, share), counts = setting, defaultdict[str, np.ndarray](lambda: np.zeros(2))
-    peers = repetitions if peers is None else peers
+    (n, share), counts = setting, defaultdict[str, np.ndarray](lambda: np.zeros((1 + len(CHANGES), 2)))
     rng = np.random.default_rng([n, round(100 * share)])
     for seed in range(repetitions):
         rows = rng.choice(len(population.outcome), n, replace=False)
-        treated = rng.random(n) >= share
-        outcome = population.outcome[rows]
-        if change:
-            outcome = add_effect(outcome, treated, *change, np.random.default_rng([seed, n]))
-        for name, (p, sign) in all_tests(
-            outcome, treated, population.covariates[rows], seed, names if seed < peers else set()
-        ).items():
-            counts[name] += np.array([sign > 0, sign < 0]) * (p <= LEVEL)
-    return {name: count / (repetitions if name == OURS else peers) for name, count in counts.items()}
+        treated, outcome = rng.random(n) >= share, population.outcome[rows]
+        changed = [add_effect(outcome, treated, *change, np.random.default_rng([seed, n])) for change in CHANGES]
+        outcomes = np.column_stack([outcome, *changed])
+        for name, (p, sign) in all_tests(outcomes, treated, population.covariates[rows], seed).items():
+            counts[name] += np.column_stack([sign > 0, sign < 0]) * (p <= LEVEL)[:, None]
+    return {name: count / repetitions for name, count in counts.items()}
 
 
 def holds_level(shares: np.ndarray, repetitions: int) -> bool:
@@ -285,19 +297,23 @@ def holds_level(shares: np.ndarray, repetitions: int) -> bool:
 Shares = Mapping[tuple[str, int, float], Mapping[str, np.ndarray]]
 
 
-def print_false_effects(populations: Sequence[Population], repetitions: int, peers: int) -> Shares:
-    """Prints false effects of every setting, positive and negative, and returns them."""
-    shares = {}
+def print_false_effects(populations: Sequence[Population], repetitions: int, results: Path | None = None) -> Shares:
+    """Prints false effects of every setting, positive and negative, and returns the shares of `rejections`."""
+    shares, done = {}, _read_results(results, repetitions)
     print(f"\n### False effects of {repetitions:,} A/A tests, in % (positive + negative)\n")
     for position, (population, setting) in enumerate((p, s) for p in populations for s in settings(p)):
         key = (population.name, *setting)
-        shares[key] = rejections(population, setting, repetitions, peers=peers)
+        shares[key] = done[key] if key in done else rejections(population, setting, repetitions)
+        if results and key not in done:
+            found = {name: share.tolist() for name, share in shares[key].items()}
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"setting": key, "repetitions": repetitions, "shares": found}) + "\n")
         if not position:
             print("| customers | " + " | ".join(shares[key]) + " |\n|:---|" + "---:|" * len(shares[key]))
-        cells = [f"{100 * s.sum():.1f} ({100 * s[0]:.1f} + {100 * s[1]:.1f})" for s in shares[key].values()]
+        cells = [f"{100 * s[0].sum():.1f} ({100 * s[0, 0]:.1f} + {100 * s[0, 1]:.1f})" for s in shares[key].values()]
         print(f"| {_title(key)} | " + " | ".join(cells) + " |", flush=True)
-    pooled = np.mean([each[OURS] for each in shares.values()], axis=0)
-    totals = [100 * each[OURS].sum() for each in shares.values()]
+    pooled = np.mean([each[OURS][0] for each in shares.values()], axis=0)
+    totals = [100 * each[OURS][0].sum() for each in shares.values()]
     print(
         f"\nOurs, all {len(shares)} settings: {100 * pooled.sum():.2f}% ({100 * pooled[0]:.2f} positive, "
         f"{100 * pooled[1]:.2f} negative); single settings {min(totals):.1f}% to {max(totals):.1f}%."
@@ -305,31 +321,36 @@ def print_false_effects(populations: Sequence[Population], repetitions: int, pee
     return shares
 
 
-def print_power(
-    populations: Sequence[Population], false_effects: Shares, repetitions: int, peers_repetitions: int
-) -> None:
+def _read_results(results: Path | None, repetitions: int) -> dict[tuple[str, int, float], dict[str, np.ndarray]]:
+    """The shares of the settings that were run with as many repetitions."""
+    if results is None or not results.exists():
+        return {}
+    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    return {
+        tuple(line["setting"]): {name: np.array(share) for name, share in line["shares"].items()}
+        for line in lines if line["repetitions"] == repetitions
+    }  # fmt: skip
+
+
+def print_power(shares: Shares, repetitions: int) -> None:
     """Prints the power of ours, and of the best test that holds its level in the setting."""
     print(f"\n### Power at 5, 10 and 20% of the mean, in % of {repetitions:,} repetitions\n")
     print("| customers | effect | ours | best test that holds its level | which | ours minus it |")
     print("|:---|:---|---:|---:|:---|---:|")
-    for population in populations:
-        for setting, kind in product(settings(population), ("baskets", "buyers")):
-            key = (population.name, *setting)
-            valid = {
-                name
-                for name, shares in false_effects[key].items()
-                if holds_level(shares, peers_repetitions) and name != OURS
-            }
-            for effect in EFFECTS:
-                power = {name: 100 * s[0] for name, s in
-                         rejections(population, setting, repetitions, (kind, effect), valid).items()}  # fmt: skip
-                peers = {name: value for name, value in power.items() if name != OURS}
-                best = max(peers, key=lambda name: peers[name]) if peers else "none"
-                print(
-                    f"| {_title(key)} | {kind} +{effect:.0%} | {power[OURS]:.1f} | {peers.get(best, np.nan):.1f} | "
-                    f"{best} | {power[OURS] - peers.get(best, np.nan):+.1f} |",
-                    flush=True,
-                )
+    gaps = []
+    for key, tests in shares.items():
+        valid = [name for name, share in tests.items() if name != OURS and holds_level(share[0], repetitions)]
+        for place, (kind, effect) in enumerate(CHANGES, start=1):
+            power = {name: 100 * tests[name][place, 0] for name in (OURS, *valid)}
+            best = max(valid, key=lambda name: power[name]) if valid else "none"
+            gaps.append(power[OURS] - power.get(best, np.nan))
+            print(
+                f"| {_title(key)} | {kind} +{effect:.0%} | {power[OURS]:.1f} | {power.get(best, np.nan):.1f} | "
+                f"{best} | {gaps[-1]:+.1f} |",
+                flush=True,
+            )
+    below = sum(gap < -3 for gap in gaps)
+    print(f"\nOurs minus the best: {np.nanmin(gaps):+.1f} to {np.nanmax(gaps):+.1f}; {below} of {len(gaps)} below -3.")
 
 
 def print_cells(populations: Sequence[Population], repetitions: int) -> None:

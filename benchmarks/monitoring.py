@@ -7,8 +7,9 @@ CHANGE. Two parts:
   night or at one of the two cutoffs after it is false. With one, it must be found at one of the two cutoffs after it,
   four weeks apart. The changes are relative: so many per cent more customers stay away for four weeks, a mean order is
   worth so much more, a category has so much more of the order lines.
-- `nights`: everything that `regulars monitor` does, on a log on disk, at the same three cutoffs, without a change. The
-  champion is trained once, on a business of the same law, and scores all of them.
+- `nights`: everything that `regulars monitor` does, on a log on disk, at the same three cutoffs, without a change. One
+  champion, trained on a business of the same law that is LARGER times as large, so that its level is that of the law,
+  scores all of them; with `--own`, each business trains its own champion, which takes three times as long.
 
     python benchmarks/monitoring.py [--part behaviour|nights] [--businesses N] [--customers N] [--change SHARE]
 """
@@ -16,6 +17,7 @@ CHANGE. Two parts:
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -43,6 +45,7 @@ from training.train import train_models
 START, CHANGE = date(2022, 1, 3), 26 * PERIOD  # the first day, and the day of the change, counted from it
 NIGHTS = (CHANGE, CHANGE + PERIOD, CHANGE + 2 * PERIOD)  # the first night, and two cutoffs with the change in them
 COHORT = 13  # periods before a period whose buyers are the cohort: a year
+LARGER = 8  # times as many customers has the business of the shared champion
 CATEGORIES, TASTE = 5, 1.2  # categories; concentration of tastes (Dirichlet): the smaller, the more of one's own
 CHANGES = ("none", "away", "amount", "category")
 
@@ -85,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.part in ("behaviour", "both"):
         measure_behaviour(options.businesses, options.customers, options.change, options.seed)
     if options.part in ("nights", "both"):
-        measure_nights(options.businesses, options.customers, options.seed)
+        measure_nights(options.businesses, options.customers, options.seed, options.own)
     return 0
 
 
@@ -108,17 +111,27 @@ def measure_behaviour(businesses: int, customers: int, change: float, seed: int)
     print(f"({time.monotonic() - begun:.0f} s)", file=sys.stderr)
 
 
-def measure_nights(businesses: int, customers: int, seed: int) -> None:
-    """Prints the share of unchanged businesses with any alert of the whole monitor, and which alerts."""
+def measure_nights(businesses: int, customers: int, seed: int, own: bool) -> None:
+    """Prints the share of unchanged businesses with any alert of the whole monitor, and which alerts.
+
+    Args:
+        businesses: How many.
+        customers: Customers of each.
+        seed: The source of randomness.
+        own: Whether each business trains its own champion; else one is trained on a larger business of the same law.
+    """
     alerts, kinds = Counter[int](), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         store = f"sqlite:///{Path(folder) / 'mlflow.db'}"
-        trained = write_business(Path(folder) / "trained", store, customers, np.random.default_rng([seed, 1, 0]))
-        log_until(trained, CHANGE)
-        train_models(trained)
+        if not own:
+            rng = np.random.default_rng([seed, 1, 0])
+            train_until_change(write_business(Path(folder) / "trained", store, LARGER * customers, rng, "shared"))
         for number in range(1, businesses + 1):
             rng = np.random.default_rng([seed, 1, number])
-            config = write_business(Path(folder) / f"b{number}", store, customers, rng)
+            name = f"business{number}" if own else "shared"
+            config = write_business(Path(folder) / f"b{number}", store, customers, rng, name)
+            if own:
+                train_until_change(config)
             titles = []
             for night in NIGHTS:
                 log_until(config, night)
@@ -128,6 +141,7 @@ def measure_nights(businesses: int, customers: int, seed: int) -> None:
                 titles += new
             alerts[-1] += bool(titles)
             kinds.update(titles)
+            shutil.rmtree(config.folder)
             print(f"{number}: {titles or 'no alert'}", file=sys.stderr, flush=True)
     print(f"nights: {businesses} businesses of {customers:,} customers, without a change, everything monitored")
     print("| cutoff | businesses with an alert | 95% confidence interval |\n|:---|---:|---:|")
@@ -136,6 +150,12 @@ def measure_nights(businesses: int, customers: int, seed: int) -> None:
     print(_row("any of them", alerts[-1], businesses))
     for title, count in kinds.most_common():
         print(f"- {title}: {count}")
+
+
+def train_until_change(config: Config) -> None:
+    """Trains a champion on the log before the first night."""
+    log_until(config, CHANGE)
+    train_models(config)
 
 
 def draw_orders(customers: int, law: Law, rng: np.random.Generator) -> tuple[Orders, dict[str, np.ndarray]]:
@@ -224,8 +244,19 @@ def _is_about(name: str, what: str) -> bool:
     return what == "none" or name.startswith(names[what])
 
 
-def write_business(folder: Path, store: str, customers: int, rng: np.random.Generator) -> Config:
-    """Writes the whole log of a business to `all.parquet`; returns a config whose log `log_until` writes."""
+def write_business(folder: Path, store: str, customers: int, rng: np.random.Generator, name: str) -> Config:
+    """Writes the whole log of a business to `all.parquet`; returns a config whose log `log_until` writes.
+
+    Args:
+        folder: The folder to create.
+        store: The MLflow store.
+        customers: How many.
+        rng: The source of randomness.
+        name: Name of the business, which decides whose champion scores it.
+
+    Returns:
+        The config.
+    """
     folder.mkdir()
     orders, _ = draw_orders(customers, Law(), rng)
     moment = np.datetime64(START, "s") + (orders.day * 86_400 + rng.integers(86_400, size=len(orders.day)))
@@ -240,7 +271,7 @@ def write_business(folder: Path, store: str, customers: int, rng: np.random.Gene
     pq.write_table(table, folder / "all.parquet")
     sections = {
         "config_version": 1,
-        "name": "monitored",
+        "name": name,
         "events": {
             "source": "log.parquet",
             "customer": "customer",
@@ -249,7 +280,8 @@ def write_business(folder: Path, store: str, customers: int, rng: np.random.Gene
             "kinds": ["category"],
         },
         "task": {"horizon": "28d", "every": "28d", "windows": ["28d", "84d", "168d"]},
-        "training": {"trials": 0},
+        "training": {"trials": 0, "bootstrap": 50},  # fewer resamples: only the evaluation table has wider intervals
+        "serving": {"reasons": 1},
         "tracking": {"uri": store},
         "features": {"cache": "off"},
     }
@@ -274,6 +306,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--businesses", type=int, default=200, help="independent businesses (200)")
     parser.add_argument("--customers", type=int, default=20_000, help="customers of each (20,000)")
     parser.add_argument("--change", type=float, default=0.1, help="relative change (0.1)")
+    parser.add_argument("--own", action="store_true", help="nights: each business trains its own champion")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args(arguments)
 

@@ -43,11 +43,11 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.loop import CustomerView, predict_btyd, view_customers  # noqa: E402
 from benchmarks.simulated_rounds import Orders, World, draw_world, orders_given_decisions  # noqa: E402
 from features.config.load import Config, parse_config  # noqa: E402
-from features.json_files import file_digest  # noqa: E402
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, UPLIFT_MANIFEST  # noqa: E402
 from features.outputs.manifests import manifest_text  # noqa: E402
 from features.simulation.business import Business, apply_contacts, expected_orders  # noqa: E402
 from features.simulation.settings import Action, Settings  # noqa: E402
+from features.storage.json_files import file_digest  # noqa: E402
 from serving.effects.uplift_scores import UPLIFT_SCHEMA  # noqa: E402
 from serving.planning.plan import Plan, make_plan  # noqa: E402
 from serving.scoring.columns import SCORE_SCHEMA  # noqa: E402

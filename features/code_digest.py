@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 
-from features.json_files import file_digest
+from features.storage.json_files import file_digest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 TOP_PACKAGES = ("features", "training", "serving")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from features.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from serving.campaigns.overview import list_campaigns
     from serving.customer_explanations import explain_changes, explain_customers
     from serving.demo import prepare_demo
     from serving.measurement.measure import measure_plan
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "campaigns.overview": ["list_campaigns"],
         "customer_explanations": ["explain_changes", "explain_customers"],
         "demo": ["prepare_demo"],
         "measurement.measure": ["measure_plan"],

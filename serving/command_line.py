@@ -13,7 +13,7 @@ from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +23,18 @@ from serving.interruption import close_progress_bars, interruption_message, is_i
 from serving.terminal import printable_output
 from serving.unforeseen import message_and_code, running_command
 
+if TYPE_CHECKING:
+    from training.registry.aliases import ChampionChange
+
 DEFAULT_CONFIG = "regulars.toml"
+SECTIONS = {  # the commands under the headings of the help
+    "Data": ("demo", "init", "check", "build", "simulate"),
+    "Models": ("train", "backtest", "promote", "rollback"),
+    "Customers": ("score", "segments", "explain", "forget"),
+    "Campaigns": ("uplift", "plan", "measure", "campaigns"),
+    "Monitoring": ("monitor", "run"),
+    "Reports": ("report", "app"),
+}
 EXIT_CODES = (
     "Exit codes: 0 success; 1 a check or a gate said no; 2 wrong use, a wrong config, or a problem of this machine; "
     "3 bad data; 4 an error that nobody foresaw (the message names a private file with the details); 130 interrupted."
@@ -160,6 +171,24 @@ def closing_lines(written: str, command: str, config: str, label: str = "written
     """
     option = "" if config == DEFAULT_CONFIG else f" -c {shlex.quote(config)}"
     return f"\n{label + ':':<9}{written}\nnext:    {command.replace('regulars', program_name() + option, 1)}"
+
+
+def close_command(written: str, command: str, path: str, label: str = "written") -> None:
+    """Prints what was written where, and what to run next.
+
+    Args:
+        written: What was written, beginning with its path.
+        command: The next command, beginning with `regulars`.
+        path: The config file in use.
+        label: The word before `written`.
+    """
+    click.echo(closing_lines(written, command, path, label))
+
+
+def close_change(change: ChampionChange, path: str) -> None:
+    """Prints the champions before and after a change."""
+    before, after = (", ".join(labels.values()) or "none" for labels in (change.before, change.after))
+    close_command(f"{after}, champion (before: {before})", "regulars score --cutoff D", path)
 
 
 def program_name() -> str:

@@ -11,10 +11,10 @@ from shlex import quote
 import duckdb
 from tqdm import tqdm
 
-from features.atomic_files import atomic_file, refuse_other_kind, write_text_atomically
 from features.audit import audit
 from features.config.load import Config, load_config
 from features.errors import UsageError, sample
+from features.storage.atomic_files import atomic_file, refuse_other_kind, write_text_atomically
 from serving.monitoring.monitor import monitor_scores
 from serving.monitoring.text import monitoring_text
 from serving.planning.plan import make_plan

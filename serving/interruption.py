@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from features.system_errors import causes_of
+from features.storage.system_errors import causes_of
 
 SIGNALS = {"SIGINT": "interrupted", "SIGTERM": "stopped by SIGTERM", "SIGHUP": "stopped, because the terminal closed"}
 _received: list[int] = []

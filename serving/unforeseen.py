@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from features.errors import RegularsError
-from features.system_errors import SCRATCH_PREFIX, explain_system_error
+from features.storage.system_errors import SCRATCH_PREFIX, explain_system_error
 
 UNFORESEEN_CODE = 4
 PREFIX = f"{SCRATCH_PREFIX}error-"

@@ -26,6 +26,7 @@ from features.money import TICKS
 from regulars import cli
 from serving.effects import uplift_scores
 from serving.measurement import measure
+from serving.planning import campaign_file
 from serving.planning import table as plan_table
 from serving.scoring import columns as score_columns
 from serving.segmentation import affinity, history, product_lifecycle, transitions
@@ -191,7 +192,7 @@ def columns(page: str, heading: str) -> list[str]:
         ("### `channels.parquet`", segmentation.CHANNELS_SCHEMA.names),
         ("## Effects", uplift_scores.UPLIFT_SCHEMA.names),
         ("### `plan.parquet`", plan_table.PLAN_SCHEMA.names),
-        ("### `plan.csv`", list(plan_table.CSV_COLUMNS)),
+        ("### `plan.csv`", list(campaign_file.CSV_COLUMNS)),
         ("### `measured.parquet`", measure.EFFECT_SCHEMA.names),
     ],
 )

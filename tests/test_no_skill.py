@@ -153,7 +153,8 @@ def test_a_plan_is_a_pilot_that_ignores_segments(plan: Plan) -> None:
 
 def test_the_report_says_it_in_its_title_and_lists_nobody(config: Config, scores: Scores) -> None:
     page = write_report(config, scores.cutoff).read_text(encoding="utf-8")
-    assert f'<h1>alike: {NO_BETTER}</h1>\n<p class="note">{NO_SKILL}' in page
+    assert f"<h1>alike: {NO_BETTER}</h1>" in page
+    assert f'<p class="note">{NO_SKILL}</p>' in page
     assert "Nobody first: every customer has the same risk and value." in page
     assert '<table id="customers">' not in page
 

@@ -33,14 +33,14 @@ from training.evaluation.leavers import evaluate_leavers
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.skill import Skill, assess_skill
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.base_models import OutOfTimeFold, has_money
+from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
-from training.tune import Labelled, StudyFile, TuningResult, later_loss, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, later_losses, tune_models
 
 Pair = tuple[Labelled, Labelled]
 
@@ -115,8 +115,9 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     _check_outcomes(snapshots, split)
     tuned = _tune(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
+    fitted: FittedBefore = {}
     with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters)
+        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters, fitted)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
@@ -124,7 +125,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             snapshots, config, split, truth, predictions, evaluated.cross_calibrated(config.serving.interval)
         )
         steps.update()
-        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters)
+        final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
         value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
@@ -142,6 +143,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         split=split,
         interval=config.serving.interval,
         notes=(
+            *choice_note(snapshots),
             *delay_note(snapshots),
             *contacted_note(snapshots),
             *heavy_value_note(snapshots),
@@ -181,6 +183,11 @@ def _with_longer_horizons_then(
 ) -> ModelBundle | None:
     """The evaluated value model with the longer horizons that were known at its test cutoff."""
     return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
+
+
+def choice_note(snapshots: Snapshots) -> tuple[str, ...]:
+    """Says which rows of a large log are used; empty if all are."""
+    return (snapshots.choice.note,) if snapshots.choice and snapshots.choice.note else ()
 
 
 def delay_note(snapshots: Snapshots) -> tuple[str, ...]:
@@ -230,14 +237,22 @@ def _tune_and_check(
     """Tunes parameters, then compares them with the defaults on a later cutoff whose labels no trial has seen."""
     settings = config.training
     fixed: dict[str, Any] = {"seed": settings.seed, "categorical": text_columns(snapshots.rows.select(snapshots.names))}
-    study = StudyFile(config.output / "tuning" / f"{kind}-{snapshots.fingerprint}-{settings.seed}.journal", resume)
+    study = StudyFile(config.output / "tuning" / _study_name(kind, snapshots, settings.seed), resume)
     tuned = tune_models(
         estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **fixed
     )
     if not later:
         return tuned
-    losses = (later_loss(estimator(**fixed), later[0]), later_loss(estimator(**tuned.parameters, **fixed), later[0]))
-    return replace(tuned, kept=losses[1] < losses[0], later=losses)
+    default_loss, tuned_loss = later_losses(
+        [estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed
+    )
+    return replace(tuned, kept=tuned_loss < default_loss, later=(default_loss, tuned_loss))
+
+
+def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:
+    """The file of a study; another one if labels wait longer, because the folds then have other cutoffs."""
+    wait = snapshots.label_delay.wait
+    return f"{kind}-{snapshots.fingerprint}{f'-wait{wait}' if wait else ''}-{seed}.journal"
 
 
 def _encoded_pair(train: Sample, test: Sample) -> tuple[Sample, Sample]:

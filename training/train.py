@@ -11,13 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from features.atomic_files import write_text_atomically
 from features.audit.id_notes import id_facts, order_number_notes
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.snapshots import build
 from features.snapshots.build import Snapshots
+from features.storage.atomic_files import write_text_atomically
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
@@ -33,7 +33,7 @@ from training.registry.compatibility import is_outdated
 from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
 from training.registry.promotion_gates import AlikeChallengers, PromotionDecision
-from training.registry.run_record import TrainingRecord
+from training.registry.run_record import SHARE, TrainingRecord
 from training.tune import TuningResult
 
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
@@ -131,7 +131,7 @@ def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:
             f"{folder} is a training of {record.facts['name']!r}, and the config's name is {config.name!r}"
         )
     registry.connect_to_mlflow(config)
-    rows = build.build_snapshots(config, [record.cutoff])
+    rows = build.build_snapshots(config, [record.cutoff], share=float(record.facts["params"].get(SHARE, 1.0)))
     if rows.rows["churned"].null_count:
         raise UsageError(
             f"the log no longer reaches a horizon past {record.cutoff}, the cutoff that {folder} was evaluated at"
@@ -147,7 +147,7 @@ def training_text(fitted: FittedModels) -> str:
     customers = int(last.customers.iloc[0])
     lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
-    lines.append(f"{'':<24}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
+    lines.append(f"{'':<26}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
         if OURS not in rows.index:
@@ -156,7 +156,7 @@ def training_text(fitted: FittedModels) -> str:
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
         baselines = "".join(f"{rows.value[name]:>28,.4g}" if name in rows.index else f"{'-':>28}" for name in models)
         better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
-        lines.append(f"{title:<24}{cell:<30}{baselines}   {better}")
+        lines.append(f"{title:<26}{cell:<30}{baselines}   {better}")
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
@@ -173,7 +173,7 @@ def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
             before = row["horizon"]
             lines += ["", f"value over {before}, evaluated on {row['customers']:,} customers at {row['cutoff']}:"]
         cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
-        lines.append(f"{TITLES[row['metric']]:<24}{cell:<30}{_best_baseline(row)}".rstrip())
+        lines.append(f"{TITLES[row['metric']]:<26}{cell:<30}{_best_baseline(row)}".rstrip())
     return lines
 
 
@@ -291,6 +291,6 @@ def _logged_evaluation(models: Mapping[str, Champion], record: TrainingRecord, c
     return registry.load_evaluation(config, *runs)
 
 
-def _rows_of(params: Mapping[str, Any]) -> str:
-    """The value of learn_from in a run's parameters; 'all' for runs that are older than the setting."""
-    return str(params.get("learn_from", "all"))
+def _rows_of(params: Mapping[str, Any]) -> tuple[str, float]:
+    """Which customers a run evaluated, by its parameters; all of them, for runs that are older than a setting."""
+    return str(params.get("learn_from", "all")), float(params.get(SHARE, 1.0))

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from features.errors import UsageError
 from training.data.time_split import Sample
-from training.models.lightgbm_base import FIXED, LightGBMEstimator
+from training.models.lightgbm_base import FIXED, LightGBMEstimator, bin_features
 from training.models.linear_prior import churn_loss, spend_loss
 
 MAX_TREES = 600
@@ -140,11 +140,24 @@ def tune_models(
     )
 
 
-def later_loss(estimator: LightGBMEstimator, fold: tuple[Labelled, Labelled]) -> float:
-    """Fits an estimator on a fold's training sample; returns its mean loss on the test sample."""
-    (train, label), (test, outcome) = fold
-    margin = estimator.fit_margin(train.features, label).margin(test.features)
-    return float(LOSSES[estimator.objective](outcome, margin)[0].mean())
+def later_losses(
+    estimators: Sequence[LightGBMEstimator], fold: tuple[Labelled, Labelled], seed: int
+) -> tuple[float, ...]:
+    """Compares estimators of one class on a later fold, on as many rows as tuning uses.
+
+    Args:
+        estimators: The estimators, which are fitted.
+        fold: Training and test (sample, label), text as codes.
+        seed: Of the sample of customers.
+
+    Returns:
+        The mean loss of each on the test sample.
+    """
+    (train, label), (test, outcome) = _sample_customers(fold[0], seed), fold[1]
+    binned = bin_features(train.features, estimators[0].categorical)
+    margins = (estimator.fit_binned(binned, label).margin(test.features) for estimator in estimators)
+    loss = LOSSES[estimators[0].objective]
+    return tuple(float(loss(outcome, margin)[0].mean()) for margin in margins)
 
 
 def _open_study(study: StudyFile, defaults: Mapping[str, Any]) -> optuna.Study:

@@ -11,7 +11,6 @@ from typing import Any
 import ibis
 import pyarrow as pa
 
-from features.atomic_files import write_text_atomically
 from features.audit.amounts import amount_notes
 from features.audit.files import file_facts, file_lines, file_notes
 from features.audit.id_notes import audit_ids
@@ -31,9 +30,10 @@ from features.intake.customer_table import customer_breaches, customer_facts, cu
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
 from features.intake.times import zone_notes
-from features.json_files import document_text
 from features.label_delay import label_delay_note
 from features.money import TICKS
+from features.storage.atomic_files import write_text_atomically
+from features.storage.json_files import document_text
 from features.task import Task, Window
 
 MAX_STRAY_SHARE = 0.01  # of the rows; a larger group far from the others is no mistake

@@ -11,6 +11,7 @@ import ibis
 from features.engines.base import Engine
 from features.errors import printable, sample
 from features.intake.customer_table import few_matches_text, matches_few
+from features.intake.side_tables import ANSWER_ROLES
 from features.intake.tables import SideTable, Tables
 from features.task import Task
 
@@ -25,7 +26,8 @@ def side_facts(tables: Tables, engine: Engine) -> tuple[Facts, ...]:
         table, rows_read, rows (usable), set_aside (reason, rows, customers), customers, unknown (customers without any
         event), strangers (a few of these), known_customer (one of the events, for comparison), never_bought (customers
         with events but no purchase), first and last day of the rows (null if there are none), late_rows (known on a
-        later day), held_out_rows (of contacts).
+        later day), held_out_rows (of contacts), answers (of contacts: how many were opened, clicked, converted, where
+        the config names the columns).
     """
     return tuple(_facts(name, side, tables, engine) for name, side in tables.sides.items() if name != "customers")
 
@@ -36,12 +38,14 @@ def _facts(name: str, side: SideTable, tables: Tables, engine: Engine) -> Facts:
     if "part" in rows.columns:  # a term is one row of its source
         rows = rows.filter(rows.part == "start")
     held_out = rows.held_out.sum() if "held_out" in rows.columns else ibis.null("int64")
+    answers = {role: rows[role].sum() for role in ANSWER_ROLES if role in rows.columns}
     counts = rows.aggregate(
         rows=rows.count(),
         first=rows.day.min(),
         last=rows.day.max(),
         late=(rows.seen > rows.day).sum(),
         held_out=held_out,
+        **answers,
     )
     totals = engine.to_arrow(counts).to_pylist()[0]
     return {
@@ -54,6 +58,7 @@ def _facts(name: str, side: SideTable, tables: Tables, engine: Engine) -> Facts:
         "last": totals["last"],
         "late_rows": int(totals["late"] or 0),
         "held_out_rows": int(totals["held_out"] or 0),
+        "answers": {role: int(totals[role] or 0) for role in answers},
     }
 
 
@@ -109,6 +114,8 @@ def _notes(table: Facts, tables: Tables, task: Task) -> Iterator[str]:
         yield f"{never_bought}, so they are not predicted and their rows are not used"
     if table["table"] == "contacts" and tables.contract.has_control and not table["held_out_rows"]:
         yield "control names an action that no row has: nobody was held out, or control is misspelt"
+    for role in (role for role, count in table["answers"].items() if not count):
+        yield f"{role} names a column that is yes for no contact: is it the right one, and are the answers in yet?"
     yield from _span_notes(table, tables, task)
 
 
@@ -133,7 +140,8 @@ def side_lines(facts: Sequence[Facts]) -> list[str]:
         people = f"{table['customers']:,} customers" + (f" ({table['unknown']:,} unknown)" if table["unknown"] else "")
         late = f", {table['late_rows']:,} known late" if table["late_rows"] else ""
         usable = f"{table['rows']:,} usable of {table['rows_read']:,} read"
-        lines.append(f"side table     [{table['table']}] {usable}, {people}{span}{late}")
+        answers = "".join(f", {count:,} {role}" for role, count in table["answers"].items())
+        lines.append(f"side table     [{table['table']}] {usable}, {people}{span}{late}{answers}")
         for row in table["set_aside"]:
             named = ", ".join(printable(customer, keep="") for customer in row["customers"])
             ids = f" (customers such as {named})" if named else ""

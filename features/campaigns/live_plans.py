@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.errors import DataError
 from features.outputs.layout import PLAN_MANIFEST, cutoff_of, plan_name
 from features.outputs.manifests import SupersededPlan, manifest_text, read_manifest
+from features.storage.atomic_files import write_text_atomically
 
 LOG = logging.getLogger(__name__)
 SUPERSEDED = "superseded.json"

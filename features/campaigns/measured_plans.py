@@ -18,10 +18,10 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.errors import DataError
-from features.json_files import file_digest, has_digest
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, PLAN_TABLE, plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_required_manifest
 from features.outputs.parquet_files import read_parquet
+from features.storage.json_files import file_digest, has_digest
 
 DEFAULT_CONTROL = "none"  # the control's name if [contacts] gives none
 COLUMNS = pa.schema(

@@ -14,6 +14,7 @@ from features.config.table_sections import Contacts
 from features.engines.base import Engine
 from features.errors import DataError, sample
 from features.intake.log import Log
+from features.intake.side_tables import ANSWER_ROLES
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.point_in_time.history import (
@@ -37,7 +38,8 @@ class PlanOutcomes:
             amount in [cutoff - horizon, cutoff), or the number of orders if the log has no amounts), churned and value
             over [cutoff, cutoff + days) (value is null if the log has no amounts).
         contacts: Contacts received in [cutoff, cutoff + horizon) by any customer: customer_id, action, contacts, cost
-            (of the contacts whose cost is known), costed (how many of these there are).
+            (of the contacts whose cost is known), costed (how many of these there are), and how many were opened,
+            clicked and converted, where the config names the columns.
         end: First day of which the log knows nothing.
         days: How many days of the horizon the log covers.
         fingerprint: Fingerprint of the log.
@@ -149,7 +151,9 @@ def _first_days(tables: Tables) -> ibis.Table:
 def _received_contacts(tables: Tables, moments: ibis.Table, horizon: Window) -> ibis.Table:
     """Contacts in [cutoff, cutoff + horizon); the control does not count."""
     rows = tables.sides["contacts"].rows
-    return rows_in_horizon(rows.filter(~rows.held_out), moments, horizon).select("customer_id", "day", "action", "cost")
+    answers = (role for role in ANSWER_ROLES if role in rows.columns)
+    received = rows_in_horizon(rows.filter(~rows.held_out), moments, horizon)
+    return received.select("customer_id", "day", "action", "cost", *answers)
 
 
 def _contacts_by_action(contacts: ibis.Table) -> ibis.Table:
@@ -159,6 +163,7 @@ def _contacts_by_action(contacts: ibis.Table) -> ibis.Table:
             contacts=contacts.count(),
             cost=contacts.cost.sum().fill_null(0).cast("int64") / TICKS,
             costed=contacts.cost.count(),
+            **{role: contacts[role].sum().cast("int64") for role in ANSWER_ROLES if role in contacts.columns},
         )
         .order_by("customer_id", "action")
     )

@@ -20,14 +20,14 @@ import pyarrow as pa
 from features.campaigns.measured_plans import DEFAULT_CONTROL, plans_as_contacts, read_measured_plans
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.sequential_trials import refuse_triggered_contacts, sequential_trials
+from features.campaigns.trial_outcomes import OUTCOMES, final_outcomes, revised_outcomes
 from features.config.load import Config
 from features.config.table_sections import Contacts
 from features.engines.base import Engine
 from features.errors import DataError, UsageError, sample
 from features.intake.log import Business, Log, opened
 from features.intake.tables import Tables
-from features.point_in_time.history import order_days, owned_columns, rows_after_contact
-from features.point_in_time.labels import churned_label, purchase_labels, value_label
+from features.point_in_time.history import owned_columns
 from features.snapshots import build
 from features.snapshots.build import Snapshots
 from features.snapshots.cache import open_cache
@@ -43,9 +43,9 @@ class UpliftDataset:
     """One row for each customer and round whose outcome is known, by cutoff and customer.
 
     Attributes:
-        rows: customer_id, cutoff (the first day of the round), round (within one, propensities add up to 1), action,
-            propensity (NaN if unknown), returned (1: a purchase within the horizon), value (net amount within the
-            horizon; NaN if the log has no amounts), and the features as known before the cutoff.
+        rows: customer_id, cutoff (the first day of the round), day (of the contact), round (within one, propensities
+            add up to 1), action, propensity (NaN if unknown), returned (1: a purchase within the horizon), value (net
+            amount within the horizon; NaN if the log has no amounts), and the features as known before the cutoff.
         names: The feature columns.
         control: The name of the arm in which nothing was done.
         rounds: The cutoffs of the rounds.
@@ -56,6 +56,8 @@ class UpliftDataset:
         own: Digest of the user's own features.
         end: First day of which the log knows nothing.
         plans: The measured plans whose random assignment is used; empty if the contacts state their propensities.
+        revisions: customer_id, cutoff, known_by, returned and value: outcomes that were other ones at the begin of a
+            later round, because purchases were not known yet; None if there are none.
     """
 
     rows: pa.Table
@@ -69,6 +71,24 @@ class UpliftDataset:
     own: str
     end: date
     plans: tuple[str, ...] = ()
+    revisions: pa.Table | None = None
+
+    def outcomes_as_known(self, day: date) -> pd.DataFrame:
+        """Outcomes (`returned`, `value`) of the rows as known before a round began; NaN until the horizon has passed.
+
+        Args:
+            day: One of the rounds.
+        """
+        rows = self.rows.select([*KEYS, "day", *OUTCOMES]).to_pandas()
+        if self.revisions is not None:
+            known = self.revisions.to_pandas()
+            known = known[known.known_by == day].drop(columns="known_by")
+            known["cutoff"] = known.cutoff.astype(rows.cutoff.dtype)
+            revised = rows[KEYS].merge(known, on=KEYS, how="left", sort=False)
+            for name in OUTCOMES:
+                rows[name] = revised[name].where(revised.returned.notna(), rows[name])
+        passed = pd.to_datetime(rows.day) + self.task.horizon.delta <= pd.Timestamp(day)
+        return rows[list(OUTCOMES)].where(passed)
 
 
 def build_uplift_dataset(business: Business) -> UpliftDataset:
@@ -96,7 +116,8 @@ def _build_dataset(log: Log, section: Contacts) -> UpliftDataset:
         )
         control = section.control or DEFAULT_CONTROL
         units = _units_with_features(contacts, excluded, snapshots, control, config, left_out)
-        outcomes = _outcomes(units, tables, task, engine)
+        outcomes = final_outcomes(units, tables, task, engine)
+        revisions = revised_outcomes(units, tables, task, rounds, engine)
     rows = _dataset_rows(units, outcomes, snapshots)
     return UpliftDataset(
         rows=rows,
@@ -110,6 +131,7 @@ def _build_dataset(log: Log, section: Contacts) -> UpliftDataset:
         own=snapshots.own,
         end=snapshots.end,
         plans=plans,
+        revisions=revisions,
     )
 
 
@@ -311,32 +333,12 @@ def _units_with_features(
     return units.sort_values("place", kind="stable").reset_index(drop=True)
 
 
-def _outcomes(units: pd.DataFrame, tables: Tables, task: Task, engine: Engine) -> pd.DataFrame:
-    """The outcomes of each unit: `returned` and `value`."""
-    unit_keys = pa.table(
-        {
-            "customer_id": pa.array(units.customer_id, pa.string()),
-            "cutoff": pa.array(units.cutoff.dt.date, pa.date32()),
-            "contact_day": pa.array(units.day, pa.date32()),
-        }
-    )
-    contacts, has_amount = engine.store_arrow("trial_contacts", unit_keys), tables.contract.has_amount
-    future = purchase_labels(rows_after_contact(order_days(tables), contacts, task.horizon), has_amount)
-    joined = contacts.left_join(future, KEYS)
-    outcome_columns = joined.select(
-        customer_id=joined.customer_id,
-        cutoff=joined.cutoff.cast("timestamp"),
-        returned=1 - churned_label(joined, contractual=False),
-        value=value_label(joined, has_amount, contractual=False),
-    )
-    return engine.to_arrow(outcome_columns).to_pandas()
-
-
 def _dataset_rows(units: pd.DataFrame, outcomes: pd.DataFrame, snapshots: Snapshots) -> pa.Table:
     outcomes["cutoff"] = outcomes.cutoff.astype(units.cutoff.dtype)
     joined = units.merge(outcomes, on=KEYS, how="left", sort=False)
     features = snapshots.rows.take(pa.array(joined.place.to_numpy()))
     columns = {
+        "day": pa.array(joined.day, pa.date32()),
         "round": pa.array(joined["round"], pa.string()),
         "action": pa.array(joined.action, pa.string()),
         "propensity": joined.propensity.to_numpy(float),

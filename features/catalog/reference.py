@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from features.atomic_files import write_text_atomically
 from features.catalog.families import catalog_features
 from features.config.data_contract import ActivityColumns, CustomerAttribute, DataContract
 from features.config.sections import TaskConfig
 from features.feature import Feature
+from features.storage.atomic_files import write_text_atomically
 from features.task import Window
 
 FULL_CONTRACT = DataContract(

@@ -30,7 +30,7 @@ from features.config.segments import SegmentsConfig
 from features.config.table_sections import Activity, Contacts, Customers, Events, Identity, Subscriptions
 from features.errors import UsageError
 from features.outputs.layout import OutputFolder
-from features.user_paths import real_path, user_path
+from features.storage.user_paths import real_path, user_path
 
 LONGEST_VALUE = 80  # characters of a wrong value that a message repeats
 EXPECTED = {  # in place of pydantic's words

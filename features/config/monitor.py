@@ -79,8 +79,8 @@ class MonitorConfig(Section):
     )
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.01,
-        description="probability of a drift alert for any feature at a cutoff where no feature has drifted, and of a "
-        "behaviour alert where nothing has changed",
+        description="probability of a drift alert for any feature at a cutoff where no feature has drifted, of a "
+        "behaviour alert where nothing has changed, and of a performance alert where the model is right",
     )
     behaviour: Share = Field(
         0.05,

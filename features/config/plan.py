@@ -10,9 +10,15 @@ from pydantic import Field, model_validator
 from features.config.names import Name
 from features.config.sections import Duration, Section
 
+ATTRIBUTES = ("channel", "depth", "day_part", "message")
+
 
 class PlanAction(Section):
-    """[plan.actions.NAME]: an action that a customer may get, such as an e-mail or a voucher."""
+    """[plan.actions.NAME]: an action that a customer may get, such as an e-mail or a voucher.
+
+    Actions that share everything but their depth are doses of one thing: what is known of each helps to estimate the
+    others.
+    """
 
     cost: float = Field(ge=0, allow_inf_nan=False, description="cost of the action for one customer")
     capacity: int | None = Field(None, ge=0, description="maximum number of customers who can get it; empty: no limit")
@@ -22,6 +28,22 @@ class PlanAction(Section):
     unproven: bool = Field(
         False, description="whether customers get the action even if its measured effect may well be nothing"
     )
+    channel: str = Field("", max_length=60, description="how the customer is reached, such as 'email'")
+    depth: float | None = Field(
+        None, ge=0, le=1, description="how much is offered, such as 0.1 for a discount of 10%: the dose of the action"
+    )
+    day_part: str = Field("", max_length=60, description="when it is sent, such as 'evening'")
+    message: str = Field("", max_length=60, description="name of the text or template that is sent")
+    consent: str = Field(
+        "",
+        description="attribute of [customers] that must be yes (true or 1) for this action; customers without consent, "
+        "or of whom nothing is known, do not get it",
+    )
+
+    def attributes(self) -> dict[str, str | float]:
+        """Return the attributes that are set: channel, depth, day_part and message."""
+        values = {name: getattr(self, name) for name in ATTRIBUTES}
+        return {name: value for name, value in values.items() if value not in ("", None)}
 
 
 class Exclusion(Section):

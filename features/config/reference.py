@@ -15,11 +15,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.config.names import NAME_PATTERN
 from features.config.sections import DURATION_FORMAT
 from features.config.table_sections import TableSection
+from features.storage.atomic_files import write_text_atomically
 
 HEAD = """\
 # The config

@@ -184,6 +184,12 @@ class TrainingConfig(Section):
     bootstrap: int = Field(
         300, ge=50, description="number of bootstrap resamples of customers for confidence intervals"
     )
+    rows: int = Field(
+        400_000,
+        ge=0,
+        description="most rows (a customer at a cutoff) to tune and learn from; of a larger log, cutoffs whose labels "
+        "overlap are left out, then customers are sampled by a hash of their ids; 0: no limit but [engine] memory",
+    )
     learn_from: Literal["all", "untouched"] = Field(
         "all",
         description="'untouched': churn and value models leave out customers contacted within the label's interval",

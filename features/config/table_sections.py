@@ -14,7 +14,8 @@ from features.sources.source import Source
 # The keys of a section that name one column, and those that list several columns.
 COLUMN_KEYS = (
     "customer", "time", "amount", "order", "quantity", "discount", "known_at", "id", "measure", "since", "action",
-    "cost", "propensity", "start", "end", "end_known_at", "price", "reason", "currency", "person", "joined_at",
+    "cost", "propensity", "opened", "clicked", "converted", "start", "end", "end_known_at", "price", "reason",
+    "currency", "person", "joined_at",
 )  # fmt: skip
 NUMBER_ROLES = ("amount", "quantity", "discount", "measure", "cost", "propensity", "price")
 COLUMN_LIST_KEYS = ("kinds", "attributes")
@@ -268,6 +269,15 @@ class Contacts(MoneySection):
     )
     control: str = Field(
         "", description="value of `action` for the control group: the customer was held out and received nothing"
+    )
+    opened: str = Field(
+        "",
+        description="column that says whether the message was opened: yes or no, true or false, a count or the time; "
+        "empty, 0, 'no' and 'false' are no. `measure` and `campaigns` count it; no feature uses it",
+    )
+    clicked: str = Field("", description="column that says whether the customer clicked, written like `opened`")
+    converted: str = Field(
+        "", description="column that says whether the sending tool counts the contact as a conversion, like `opened`"
     )
 
 

@@ -224,9 +224,8 @@ def _with_numbers(column: ColumnProfile, table: ibis.Table, engine: Engine) -> C
             return column
     number = (style.read(values) if column.type.is_string() else values.cast("float64")).name("number")
     numbers = number.as_table().filter(lambda t: t.number.notnull() & ~t.number.isnan() & ~t.number.isinf())
-    cents = (numbers.number != numbers.number.round()) & (
-        (numbers.number * CENT - (numbers.number * CENT).round()).abs() < 1e-4
-    )
+    size = numbers.number.abs()
+    cents = (size % 1 > 0) & (((size * CENT + 0.5) % 1 - 0.5).abs() < 1e-4)
     facts = engine.to_arrow(
         numbers.aggregate(cents=cents.mean(), lowest=numbers.number.min(), total=numbers.number.sum())
     ).to_pylist()[0]

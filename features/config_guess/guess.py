@@ -11,7 +11,6 @@ from typing import Any
 
 import ibis
 
-from features.atomic_files import write_new_text
 from features.audit.id_notes import odd_ids
 from features.config.load import EngineConfig, parse_config
 from features.config.names import check_name
@@ -28,7 +27,8 @@ from features.engines.open import open_engine
 from features.errors import RegularsError, UsageError
 from features.intake.read_log import read_tables
 from features.sources.source import Source
-from features.user_paths import real_path, user_path
+from features.storage.atomic_files import write_new_text
+from features.storage.user_paths import real_path, user_path
 
 CHINESE = "zh"
 Languages = Callable[[str], Translate]  # from 'en' or 'zh'

@@ -23,7 +23,7 @@ from features.errors import UsageError
 from features.sources.files import FilesRead, missing_column_notes, require_columns_of_files
 from features.sources.source import Source, require_personal
 from features.sql_text import quote_name
-from features.user_paths import user_path
+from features.storage.user_paths import user_path
 
 # Engines differ in what they call blank, so patterns say it: \x09 to \x0d are tab, line feed, vertical tab, form feed
 # and carriage return.
@@ -31,6 +31,8 @@ ASCII_BLANK = r"[\x09-\x0d ]*"
 NOT_BLANK = r"[^\x09-\x0d ]"
 CONVERSION_ERRORS = ("Conversion Error", "CAST_INVALID_INPUT", "CANNOT_PARSE")
 HASH_DIGITS = 8  # of an MD5, by which customers are sampled
+MEMORY_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
+MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 QUOTED_VALUE = r"""'[^']*'|"[^"]*\""""
 
 
@@ -310,6 +312,16 @@ def query_at_fault(sql: str, views: Mapping[str, str]) -> str:
     """
     sections = [section for view, section in views.items() if quote_name(view) in sql or quote_name(view, "`") in sql]
     return f"[{sections[0]}] query: " if sections else ""
+
+
+def megabytes(memory: str) -> float | None:
+    """Return a size of memory such as '8GB' in megabytes; None if the text is no size.
+
+    >>> megabytes("8GB"), megabytes("1.5 GiB"), megabytes("")
+    (8192.0, 1536.0, None)
+    """
+    size = MEMORY_SIZE.fullmatch(memory.strip())
+    return float(size[1]) * MEGABYTES[size[2].upper()] if size else None
 
 
 def take_share(rows: ibis.Table, share: float) -> ibis.Table:

@@ -34,7 +34,6 @@ from features.engines.window_aggregate import aggregate_by_window
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
-from features.private_folders import ScratchFolder
 from features.sources import databases
 from features.sources.csv_counts import drop_rejects
 from features.sources.csv_reader import IGNORED, CsvColumns, CsvPlace, read_csv_files
@@ -43,6 +42,7 @@ from features.sources.files import FilesRead, file_format, find_files, note_file
 from features.sources.parquet_files import ParquetFiles, parquet_sql, read_footers
 from features.sources.source import Source
 from features.sql_text import quote_name, quote_text
+from features.storage.private_folders import ScratchFolder
 
 # No statement, so no query of a user, opens a network, installs anything, or reads a variable of this process.
 CLOSED = dict.fromkeys(

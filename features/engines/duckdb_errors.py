@@ -9,7 +9,7 @@ import duckdb
 from features.engines.base import error_summary
 from features.errors import DataError
 from features.sources.parquet_files import DAMAGE_ADVICE, ParquetFiles, damaged_file
-from features.system_errors import explain_system_error
+from features.storage.system_errors import explain_system_error
 
 SCRATCH_FULL_SIGNS = ("failed to offload", "max_temp_directory_size")
 MORE_SPACE = (

@@ -48,12 +48,12 @@ from features.engines.window_aggregate import select_inputs
 from features.engines.window_spec import WindowSpec
 from features.errors import DataError, UsageError
 from features.keyed_hash import text_hasher
-from features.private_folders import ScratchFolder
 from features.sources.files import FilesRead, note_files_not_read
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source
 from features.sql_text import quote_name
-from features.user_paths import real_path, user_path
+from features.storage.private_folders import ScratchFolder
+from features.storage.user_paths import real_path, user_path
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with

@@ -18,11 +18,11 @@ from uuid import uuid4
 
 from features.code_digest import PROJECT_ROOT
 from features.config.load import EngineConfig
-from features.engines.base import error_summary
+from features.engines.base import error_summary, megabytes
 from features.engines.java import temporary_java_home
 from features.engines.spark_files import is_remote_path, zip_package
 from features.errors import UsageError
-from features.system_errors import explain_system_error
+from features.storage.system_errors import explain_system_error
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # that pandas 3 is newer than what PySpark was tested with
@@ -36,8 +36,6 @@ for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
     PySparkLogger.getLogger(name).disabled = True  # they log every error to stderr, including the data values
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 SPARK_ERRORS = (PySparkException, Py4JError)
-MEMORY_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT])i?B?", re.IGNORECASE)
-MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024, "T": 1024**2}
 MAX_LOCAL_PARTITIONS = 8  # of a shuffle on one machine; more would only write more files
 SQL_SETTINGS = {
     "spark.sql.session.timeZone": "UTC",
@@ -232,7 +230,7 @@ def _megabytes(memory: str) -> str:
     >>> _megabytes("8GB"), _megabytes("1.5 GiB")
     ('8192m', '1536m')
     """
-    size = MEMORY_SIZE.fullmatch(memory.strip())
+    size = megabytes(memory)
     if size is None:
         raise UsageError(f"[engine] memory = {memory!r} is not understood; expected a size such as '8GB'")
-    return f"{max(1, int(float(size[1]) * MEGABYTES[size[2].upper()]))}m"
+    return f"{max(1, int(size))}m"

@@ -43,7 +43,7 @@ __getattr__, __all__ = lazy_exports(
         "read_log": ["read_customer_events", "read_tables"],
         "source_files": ["files_of_sources", "is_read_by"],
         "reused_orders": ["LATER_USE", "PAUSE"],
-        "side_tables": ["read_customer_side_rows"],
+        "side_tables": ["ANSWER_ROLES", "read_customer_side_rows"],
         "subscription_terms": ["RENEWAL_GRACE", "one_row_per_term"],
         "tables": ["OWNED", "OWN_ID", "SetAsideRows", "SideTable", "Tables"],
         "times": ["zone_notes"],

@@ -20,13 +20,13 @@ from typing import Any
 
 import ibis
 
-from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import UsageError
 from features.intake.identifiers import RULE_VERSION, earlier_number_text, identifier_text
-from features.json_files import document_text, has_valid_checksum
 from features.keyed_hash import hash_text
+from features.storage.atomic_files import write_text_atomically
+from features.storage.json_files import document_text, has_valid_checksum
 
 IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
 EARLIER_ID = "earlier_id"  # the column of customers' ids by the earlier rule, until `with_stored_ids` drops it

@@ -32,10 +32,10 @@ from features.intake.set_aside import (
 )
 from features.intake.tables import OWN_ID, SetAsideRows, SideTable, Tables
 from features.intake.times import ATTRIBUTES, TimeReader
-from features.json_files import json_digest
 from features.money import GREATEST_FLOAT
 from features.parsing import is_given
 from features.slugs import feature_slug
+from features.storage.json_files import json_digest
 from features.task import is_label
 
 CUSTOMER_TABLE, SINCE = "customers", "since"

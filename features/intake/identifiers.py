@@ -24,6 +24,7 @@ from numbers import Integral, Real
 import ibis
 
 from features.intake.columns import blank_to_null
+from features.whole_numbers import whole_number
 
 RULE_VERSION = 2  # 1: text stayed as it was, and in CSV columns of numbers 1e5 was 100000 and +5 was 5
 # First and last code points of blanks and invisible characters: controls and spaces, and what has no width.
@@ -81,8 +82,7 @@ def earlier_identifier(column: ibis.Value) -> ibis.Value:
     """A column of ids as rule 1 read it, to recognise ids in lists and outputs that were made by it."""
     kind = column.type()
     if kind.is_floating():
-        is_integer = (column % 1 == 0) & (column.abs() < 2**53)
-        text = is_integer.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
+        text = whole_number(column).cast("string").fill_null(column.cast("string"))
         return column.isnan().ifelse(ibis.null("string"), text)
     return blank_to_null(column) if kind.is_string() else column.cast("string")
 

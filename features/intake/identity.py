@@ -26,8 +26,8 @@ from features.intake.identifiers import as_identifier
 from features.intake.section_rows import SectionRows, first_reason
 from features.intake.side_tables import RowSchema, contract_rows, read_section
 from features.intake.tables import OWN_ID, OWNED, SetAsideRows, SideTable, Tables
-from features.json_files import json_digest
 from features.persons import NO_PERSONS, Join, Ownership, Persons, join_ids
+from features.storage.json_files import json_digest
 
 IDENTITY = "identity"
 NEVER_SEEN = date(2999, 12, 31)  # as the day on which a row is seen: after every cutoff

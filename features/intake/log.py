@@ -21,7 +21,7 @@ from features.errors import UsageError
 from features.intake.read_log import read_tables
 from features.intake.tables import Tables
 from features.outputs.ownership import require_output_folder
-from features.private_folders import ScratchFolder
+from features.storage.private_folders import ScratchFolder
 
 LOG_FILE, CONFIG_NAME = "log.parquet", "regulars.toml"
 

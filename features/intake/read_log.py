@@ -37,10 +37,10 @@ from features.intake.set_aside import (
 from features.intake.side_tables import read_side_tables
 from features.intake.subscription_terms import extend_to_term_ends, one_row_per_term
 from features.intake.tables import SetAsideRows, Tables
-from features.json_files import json_digest
 from features.label_delay import NO_WAIT, USUAL, ArrivalCounts, LabelDelay, usual_delay
 from features.parsing import FIRST_TIME, LAST_TIME
 from features.slugs import feature_slug
+from features.storage.json_files import json_digest
 from features.task import Window
 
 EPOCH = date(1970, 1, 1).toordinal()
@@ -248,7 +248,10 @@ def _summarise(
     ).to_pylist()[0]
     if not facts["rows"]:
         reasons = "; ".join(f"{a.reason}: {a.rows:,}" for a in aside)
-        raise DataError(f"{events.source}: none of {engine.count_rows(stored):,} rows can be used ({reasons})")
+        raise DataError(
+            f"{events.source}: none of {engine.count_rows(stored):,} rows can be used ({reasons}); "
+            "check that [events] names the right columns"
+        )
     has_clock = bool(facts["clock"])
     end = _until(events) if events.until else facts["last"] + timedelta(days=0 if has_clock else 1)
     identity = {"content": engine.fingerprint(stored), "columns": stored.columns, "end": str(end)}

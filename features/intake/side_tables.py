@@ -30,6 +30,9 @@ from features.intake.set_aside import (
 from features.intake.tables import SetAsideRows, SideTable
 from features.slugs import feature_slug
 
+ANSWER_ROLES = ("opened", "clicked", "converted")  # of contacts
+NO_ANSWERS = ("0", "0.0", "no", "n", "false", "f", "none", "null", "nan", "-")  # texts that mean no, in lower case
+
 
 @dataclass(frozen=True)
 class RowSchema:
@@ -55,7 +58,8 @@ def read_side_tables(config: Config, engine: Engine) -> dict[str, SideTable]:
     Returns:
         The usable rows by key ('activities.visits', 'contacts', 'subscriptions'). All have customer_id, day and seen;
         activities also: time, measure (ticks), one text column a kind (`kind_<slug>`);
-        contacts also: time, action, held_out (nothing was done), cost (ticks), propensity;
+        contacts also: time, action, held_out (nothing was done), cost (ticks), propensity, and of opened, clicked and
+        converted (booleans) those that the config names;
         subscriptions, where the start and the end of a term are rows of their own, each with its own day, also:
         term (a number within the customer), part ('start' or 'end'), price (ticks, on the start), cause (why it ended)
         and cancelled (whether that is churn), both on the end.
@@ -235,8 +239,22 @@ def _contact_rows(rows: SectionRows) -> ibis.Table:
             "held_out": action == identifier_text(section.control) if section.control else ibis.literal(False),
             "cost": rows.ticks("cost", reason),
             "propensity": propensity,
+            **{role: is_yes(rows.column(role)) for role in rows.configured(*ANSWER_ROLES)},
         },
     )
+
+
+def is_yes(column: ibis.Value) -> ibis.Value:
+    """Whether the answer in a column is yes: true, a number above 0, a time, or text that is not a no; never null."""
+    kind = column.type()
+    if kind.is_boolean():
+        return column.fill_null(False)
+    if kind.is_numeric():
+        number = column.cast("float64")
+        return ((number > 0) & ~number.isnan()).fill_null(False)
+    if kind.is_string():
+        return (column.strip().lower().notin(NO_ANSWERS)).fill_null(False)
+    return column.notnull()
 
 
 def _term_rows(rows: SectionRows) -> ibis.Table:

@@ -10,7 +10,7 @@ from features.config.table_sections import TableSection
 from features.errors import DataError
 from features.sources.files import data_format, find_files
 from features.sources.query import quoted_texts
-from features.user_paths import real_path
+from features.storage.user_paths import real_path
 
 
 def files_of_sources(config: Config) -> frozenset[Path]:

@@ -134,6 +134,10 @@ class OutputFolder:
         """The folders of cutoffs that were scored, or are being scored, by cutoff; a manifest may be missing."""
         return sorted(folder for folder in (self.root / "scores").glob(f"{PREFIX}*") if cutoff_of(folder))
 
+    def uplift_cutoffs(self) -> list[date]:
+        """The cutoffs at which effects of actions were estimated, ascending."""
+        return _cutoffs((self.root / "uplift").glob(f"{PREFIX}*/{UPLIFT_MANIFEST}"))
+
     def unfinished_cutoffs(self) -> list[date]:
         """The cutoffs whose scoring was not finished, ascending."""
         folders = [*self.scored_folders(), *self.scoring().glob(f"{PREFIX}*")]

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from features.errors import DataError
-from features.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
+from features.storage.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
 
 FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # in the folder of its manifest, never elsewhere
 Count = Annotated[int, Field(ge=0)]
@@ -283,6 +283,7 @@ class Measurement(Manifest):
     horizon_days: int = 0
     matures: str = ""
     exposure: dict[str, dict[str, Any]] = {}
+    responses: dict[str, dict[str, int]] = {}
     contamination: dict[str, Any] = {}
     policy_since: date | None = None
     superseded_by: str | None = None

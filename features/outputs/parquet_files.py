@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import DataError
-from features.json_files import file_digest
 from features.outputs.manifests import rewriting_advice
+from features.storage.json_files import file_digest
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from features.parsing.written_times import (
     read_formats,
     read_iso_text,
 )
+from features.whole_numbers import whole_number
 
 FIRST_TIME, LAST_TIME = date(1970, 1, 1), date(2200, 1, 1)  # a time before or after is a mistake, or means 'never'
 FIRST_BIRTHDAY = date(1850, 1, 1)  # attributes of customers, such as birthdays, may lie before 1970
@@ -167,8 +168,7 @@ def as_text(column: ibis.Value) -> ibis.Value:
     """A column of text or whole numbers as text without blanks around it."""
     kind = column.type()
     if kind.is_floating():
-        whole = (column == column.floor()) & (column.abs() < 2**53)
-        return whole.ifelse(column.try_cast("int64"), ibis.null("int64")).cast("string")
+        return whole_number(column).cast("string")
     text = column if kind.is_string() else column.cast("string")
     return text.re_replace(f"^{ASCII_BLANK}|{ASCII_BLANK}$", "")
 
@@ -323,9 +323,9 @@ def _is_iso(column: ibis.Value) -> ibis.Value:
 def _outline(column: ibis.Value) -> ibis.Value:
     """Each value with 9 for one or two digits, Y for four and a for letters; # and their number for digits alone."""
     if column.type().is_floating():
-        whole = (column == column.floor()) & (column.abs() < 2**53)
-        digits = column.abs().floor().try_cast("int64").cast("string").length().cast("string")
-        return (column >= 0).ifelse("#" + digits + whole.ifelse("", "."), "")
+        digits = whole_number(column - column % 1).cast("string").length().cast("string")
+        outline = "#" + digits + whole_number(column).isnull().ifelse(".", "")
+        return (column >= 0).ifelse(outline, "").fill_null("")
     text = as_text(column)
     outline = text.re_replace("[A-Za-z]+", "a").re_replace("[0-9]{4}", "Y").re_replace("[0-9]{1,2}", "9")
     return ibis.cases(

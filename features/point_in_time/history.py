@@ -195,18 +195,38 @@ def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) 
 
     Args:
         rows: customer_id, day and others.
-        contacts: customer_id, cutoff and contact_day.
+        contacts: customer_id, cutoff and contact_day; and `known_by`, if the rows must have been known (`seen`) before.
         horizon: The length of the interval.
 
     Returns:
-        The rows with the contact's `cutoff`.
+        The rows with the other columns of `contacts`.
     """
     within_horizon = (rows.day >= contacts.contact_day) & (
         rows.day < contacts.contact_day + ibis.interval(days=horizon.days)
     )
+    known = rows.seen < contacts[KNOWN_BY] if KNOWN_BY in contacts.columns else ibis.literal(True)
     theirs = (rows.customer_id == contacts.customer_id) & _is_owned(rows, contacts.cutoff)
-    joined = rows.join(contacts, [theirs, within_horizon])
-    return joined.select(*(rows[name] for name in rows.columns), contacts.cutoff)
+    joined = rows.join(contacts, [theirs, within_horizon, known])
+    columns = [contacts[name] for name in contacts.columns if name != "customer_id"]
+    return joined.select(*(rows[name] for name in rows.columns), *columns)
+
+
+def late_after_contact(rows: ibis.Table, contacts: ibis.Table, days: ibis.Table, horizon: Window) -> ibis.Table:
+    """The contacts and `known_by` with a row after the contact that was not known before `known_by`.
+
+    Args:
+        rows: customer_id, day, seen and others.
+        contacts: customer_id, cutoff and contact_day.
+        days: One row a `known_by`; one before the end of a contact's horizon is left out.
+        horizon: The length of the interval after a contact.
+
+    Returns:
+        The columns of `contacts` and `known_by`, each once.
+    """
+    late = rows_after_contact(known_later(rows), contacts, horizon)
+    passed = late.contact_day + ibis.interval(days=horizon.days) <= days[KNOWN_BY]
+    joined = late.join(days, passed & (late.seen >= days[KNOWN_BY]))
+    return joined.select(*contacts.columns, KNOWN_BY).distinct()
 
 
 def days_before_contact(rows: ibis.Table, contacts: ibis.Table, window: Window) -> ibis.Table:

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from features.atomic_files import atomic_folder, refuse_other_kind
 from features.errors import UsageError, sample
 from features.simulation.business import (
     HORIZON,
@@ -31,7 +30,9 @@ from features.simulation.business import (
     expected_orders,
 )
 from features.simulation.settings import CONTROL, Settings
+from features.storage.atomic_files import atomic_folder, refuse_other_kind
 
+MOST_CUSTOMERS = 100_000_000
 BLOCK_SIZE = 1_000  # customers drawn from one seed; the next line numbers the random streams of a block
 POPULATION, CONTACTS, ORDERS, LINES = range(4)
 ENTRIES = {"events", "contacts", "truth", "simulation.json", "regulars.toml"}
@@ -103,7 +104,7 @@ def simulate_business(
     Args:
         out: The folder for `events/`, `contacts/` and `truth/` (Parquet), `simulation.json` and a `regulars.toml`;
             an earlier simulation there is replaced.
-        customers: How many.
+        customers: How many, at most 100 million.
         days: Length of the period [start, start + days), UTC.
         start: Its first day.
         seed: The only source of randomness, 0 or more.
@@ -119,6 +120,8 @@ def simulate_business(
     for name, number, least in (("customers", customers, 1), ("days", days, 1), ("seed", seed, 0), ("chunk", chunk, 1)):
         if number < least:
             raise UsageError(f"{name}: expected {least} or more, found {number}")
+    if customers > MOST_CUSTOMERS:
+        raise UsageError(f"customers: expected at most {MOST_CUSTOMERS:,}, found {customers:,}")
     try:
         start + timedelta(days=days + HORIZON)
     except OverflowError:

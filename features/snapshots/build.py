@@ -30,6 +30,7 @@ from features.snapshots.cohort_features import build_cohort_features
 from features.snapshots.label_revisions import find_revisions
 from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
 from features.snapshots.snapshots import Snapshots
+from features.snapshots.training_rows import RowChoice, choose_rows, rows_within_memory, take_rows
 from features.task import Task, Window
 
 __all__ = [
@@ -169,7 +170,7 @@ def snapshot_query(
 
 
 def build_snapshots(
-    business: Business, cutoffs: Sequence[date | str] | None = None, *, with_labels: bool = True
+    business: Business, cutoffs: Sequence[date | str] | None = None, *, with_labels: bool = True, share: float = 1.0
 ) -> Snapshots:
     """Builds the snapshots of a log; unchanged cutoffs come from the config's cache.
 
@@ -177,8 +178,10 @@ def build_snapshots(
 
     Args:
         business: An opened log, a config, or the path of a config.
-        cutoffs: The cutoffs; by default every mature cutoff that models can learn from.
+        cutoffs: The cutoffs; by default the mature cutoffs that models learn from, of as many customers as
+            [training] rows and [engine] memory allow (`training_rows`).
         with_labels: Whether churned and value are wanted.
+        share: With cutoffs: the share of the customers that is wanted.
 
     Returns:
         The snapshots, collected.
@@ -190,11 +193,21 @@ def build_snapshots(
     days = None if cutoffs is None else [as_date(cutoff) for cutoff in cutoffs]
     with opened(business) as log, checked_log(log) as (engine, tables, own):
         config, task = log.config, log.config.task.to_task()
-        dates, cache = mature_cutoffs(tables, task) if days is None else days, open_cache(config)
-        snapshots = snapshots_from_tables(tables, task, dates, engine, own=own, with_labels=with_labels, cache=cache)
+        choice = RowChoice(tuple(days or ()), share)
+        if days is None:
+            columns = len(catalog_features(task, tables.contract)) + len(own.features)
+            most = rows_within_memory(config.training.rows, config.engine.memory, columns)
+            choice = choose_rows(tables, task, mature_cutoffs(tables, task), most, engine)
+        rows = take_rows(tables, choice, engine)
+        snapshots = snapshots_from_tables(
+            rows, task, choice.cutoffs, engine, own=own, with_labels=with_labels, cache=open_cache(config)
+        )
+        if choice.note:
+            which = f"{snapshots.fingerprint} {choice.share} {', '.join(map(str, choice.cutoffs))}"
+            snapshots = replace(snapshots, fingerprint=_digest(which))
         if with_labels and config.training.learn_from == "untouched":
-            return drop_contacted(snapshots, contacted_in_horizon(tables, task, snapshots.cutoffs, engine))
-        return snapshots
+            snapshots = drop_contacted(snapshots, contacted_in_horizon(rows, task, snapshots.cutoffs, engine))
+        return replace(snapshots, choice=choice)
 
 
 def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:
@@ -235,9 +248,11 @@ def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
             "[training] learn_from = 'untouched': every customer was contacted within the label's interval, at every "
             "cutoff; hold some customers out, or set it to 'all'"
         )
-    fingerprint = hashlib.sha256(f"{snapshots.fingerprint} untouched".encode()).hexdigest()[:16]
     return replace(
-        snapshots, rows=snapshots.rows.filter(pa.array(kept)), fingerprint=fingerprint, touched=int((~kept).sum())
+        snapshots,
+        rows=snapshots.rows.filter(pa.array(kept)),
+        fingerprint=_digest(f"{snapshots.fingerprint} untouched"),
+        touched=int((~kept).sum()),
     )
 
 
@@ -358,4 +373,8 @@ def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own_di
         "features": [f.name for f in features],
         "own": own_digest,
     }
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    return _digest(json.dumps(identity))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

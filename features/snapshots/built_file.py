@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import atomic_file, atomic_folder, refuse_other_kind, report_write_errors
 from features.config.load import Config
 from features.errors import UsageError
 from features.intake.source_files import files_of_sources, is_read_by
 from features.point_in_time.history import KEYS
-from features.user_paths import real_path
+from features.storage.atomic_files import atomic_file, atomic_folder, refuse_other_kind, report_write_errors
+from features.storage.user_paths import real_path
 
 MAGIC = b"PAR1"  # the first bytes of every Parquet file
 BUILD_MARKER = "_regulars.json"  # in a folder of parts; with an underscore, so that readers of Parquet skip it

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import ibis
 
-from features.atomic_files import atomic_file
 from features.code_digest import digest_code
 from features.config.data_contract import DataContract
 from features.config.load import Config
@@ -30,8 +29,9 @@ from features.engines.base import Engine
 from features.errors import DataError, RegularsWarning, UsageError
 from features.feature import Feature
 from features.intake.tables import Tables
-from features.json_files import file_digest, json_digest
 from features.point_in_time.history import owned_columns
+from features.storage.atomic_files import atomic_file
+from features.storage.json_files import file_digest, json_digest
 from features.task import Task
 
 OFF = "off"

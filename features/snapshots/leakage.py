@@ -24,7 +24,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from features.atomic_files import write_text_atomically
 from features.audit import audit
 from features.catalog.custom import CustomFeatures
 from features.config.load import Config
@@ -39,6 +38,7 @@ from features.snapshots.label_revisions import find_revisions, labels_as_known
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.snapshots.outcomes import add_labels
 from features.snapshots.snapshots import Snapshots
+from features.storage.atomic_files import write_text_atomically
 from features.task import Task
 
 Change = Callable[[ibis.Table, date], ibis.Table]

@@ -92,11 +92,11 @@ def _cutoffs_in_cohort(customer_tables: Tables, task: Task, cutoffs: Sequence[da
     if not cutoffs:
         return frozenset()
     past = build_history(customer_tables, task, cutoffs, engine, engine.store)
-    cutoffs_in_cohort = engine.to_arrow(_cohort_rows(past, task).select("cutoff").distinct())
+    cutoffs_in_cohort = engine.to_arrow(cohort_rows(past, task).select("cutoff").distinct())
     return frozenset(cutoffs_in_cohort["cutoff"].to_pylist())
 
 
-def _cohort_rows(past: Past, task: Task) -> ibis.Table:
+def cohort_rows(past: Past, task: Task) -> ibis.Table:
     """The rows that put a customer into the cohort."""
     if task.contractual:
         terms = subscription_measures(past)

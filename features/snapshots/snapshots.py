@@ -11,6 +11,7 @@ import pyarrow as pa
 from features.feature import Feature
 from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.snapshots.label_revisions import Revisions, labels_as_known
+from features.snapshots.training_rows import RowChoice
 from features.task import Task
 
 
@@ -34,6 +35,7 @@ class Snapshots:
         touched: How many rows were left out because of contacts within their labels' interval.
         label_delay: How long labels wait for late rows.
         revisions: The labels that were other ones at an earlier cutoff, because rows were not known yet.
+        choice: Which of the log's rows these are; None: all of the cutoffs that were asked for.
         known_by: The labels are to be taken as known before this cutoff (`as_known`); None: as known now.
     """
 
@@ -48,6 +50,7 @@ class Snapshots:
     touched: int = 0
     label_delay: LabelDelay = NO_LABEL_DELAY
     revisions: Revisions = ()
+    choice: RowChoice | None = None
     known_by: date | None = None
 
     @property

@@ -23,7 +23,7 @@ from features.sources.files import (
 )
 from features.sources.text_files import TextFile, read_text_file
 from features.sql_text import quote_name, quote_text
-from features.system_errors import explain_system_error
+from features.storage.system_errors import explain_system_error
 
 IGNORED = "regulars_ignored"  # where scans of files with malformed lines record one of them; to be dropped after each
 

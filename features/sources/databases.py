@@ -23,8 +23,8 @@ from features.sources import postgres
 from features.sources.query import require_one_select, without_semicolon
 from features.sources.source import Source, require_columns, require_personal, require_table
 from features.sql_text import quote_name, quote_text
-from features.system_errors import explain_system_error
-from features.user_paths import real_path
+from features.storage.system_errors import explain_system_error
+from features.storage.user_paths import real_path
 
 ATTACHED_NAME = "regulars_source"
 BATCH_ROWS = 100_000

@@ -22,7 +22,8 @@ from features.errors import UsageError
 from features.sources.files import data_format
 from features.sources.query import QUERY_RULE, require_one_select, without_semicolon
 from features.sql_text import quote_text
-from features.user_paths import user_path
+from features.storage.user_paths import user_path
+from features.whole_numbers import whole_number
 
 READERS = ("read_csv", "read_csv_auto", "read_parquet", "parquet_scan")
 OTHER_READERS = (
@@ -271,8 +272,7 @@ def align_types(tables: Sequence[ibis.Table], query: ParsedQuery) -> list[ibis.T
 def _as_text(column: ibis.Value) -> ibis.Value:
     kind = column.type()
     if kind.is_floating():
-        is_whole = (column == column.floor()) & (column.abs() < 2**53)
-        return is_whole.ifelse(column.try_cast("int64").cast("string"), column.cast("string"))
+        return whole_number(column).cast("string").fill_null(column.cast("string"))
     return column.cast("string") if kind.is_numeric() or kind.is_boolean() else column
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from features.errors import DataError, EmptyError, sample
 from features.sources.source import Source, describe_columns
-from features.user_paths import user_path
+from features.storage.user_paths import user_path
 
 FILE_FORMATS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from features.errors import UsageError, sample
 from features.sources.query import query_problem
-from features.user_paths import user_path
+from features.storage.user_paths import user_path
 
 SCHEMES = {"postgresql": "postgresql", "postgres": "postgresql", "duckdb": "duckdb", "sqlite": "sqlite"}
 KNOWN_URLS = "postgresql://user@host:5432/dbname, duckdb:///shop.duckdb or sqlite:///shop.db"

@@ -1,34 +1,26 @@
-"""Figures for the report and the web page."""
+"""Charts of the report and the web page: SVG with a tooltip on every mark, and their style sheet and script."""
 
 from features.lazy_exports import lazy_exports
 
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "cjk_glyphs": ["truncate_text"],
-        "figures": [
+        "axes": ["axis_ticks", "format_tick"],
+        "bars": [
             "Bar",
-            "BudgetCurve",
-            "ExpectedObserved",
-            "Panel",
-            "PlottedEstimate",
-            "budget_curves",
-            "histogram",
+            "Column",
+            "ColumnPair",
+            "Layer",
+            "columns",
             "horizontal_bars",
-            "interval_panels",
             "paired_columns",
+            "stacked_columns",
         ],
-        "live_svg": [
-            "Flow",
-            "TimeSeries",
-            "flow_chart",
-            "format_tick",
-            "gain_curve",
-            "inline_figure",
-            "interval_cell",
-            "line_chart",
-            "order_timeline",
-            "waterfall_bar",
-        ],
+        "cells": ["interval_cell", "waterfall_bar"],
+        "flows": ["Flow", "FlowGroup", "TimelineEvent", "flow_chart", "order_timeline"],
+        "intervals": ["Panel", "PlottedEstimate", "interval_panels"],
+        "lines": ["Curve", "CurveAxis", "CurvePoint", "TimeSeries", "curve_chart", "line_chart"],
+        "svg": ["STATIC"],
+        "text_layout": ["truncate_text"],
     },
 )

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError, sample
-from features.json_files import file_digest
 from features.outputs.layout import UPLIFT_MANIFEST
 from features.outputs.manifests import UpliftManifest, read_manifest
 from features.outputs.parquet_files import read_parquet
+from features.storage.json_files import file_digest
 from features.task import other_zone
 from serving.effects.believed_effects import EstimatedEffects
 

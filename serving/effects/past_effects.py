@@ -44,12 +44,19 @@ def past_effects(config: Config, cutoff: date, outcome: str, learned: Collection
     return tuple(found)
 
 
-def _shares(measured: Measurement, outcome: str) -> Iterator[PastEffect]:
+def effect_rows(measured: Measurement, outcome: str) -> Iterator[dict[str, Any]]:
+    """Yields the rows of a measurement that say what each action changed: with a holdout that brought something."""
+    wanted_key = ("action", outcome, ESTIMATORS[outcome])
     for row in measured.effects:
-        wanted = (row["family"], row["outcome"], row["estimator"]) == ("action", outcome, ESTIMATORS[outcome])
+        wanted = tuple(row.get(name) for name in ("family", "outcome", "estimator")) == wanted_key
         mean, error = (row.get(name) or 0.0 for name in ("mean_held", "error"))
         if wanted and mean > 0 and error > 0 and _is_finite(row.get("effect")):
-            yield PastEffect(row["action"], row["effect"] / mean, error / mean)
+            yield row
+
+
+def _shares(measured: Measurement, outcome: str) -> Iterator[PastEffect]:
+    for row in effect_rows(measured, outcome):
+        yield PastEffect(row["action"], row["effect"] / row["mean_held"], row["error"] / row["mean_held"])
 
 
 def _is_finite(value: Any) -> bool:

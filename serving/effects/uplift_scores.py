@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
-from features.json_files import file_digest
 from features.outputs.manifests import UpliftManifest, manifest_text
 from features.outputs.parquet_files import read_parquet
 from features.snapshots.build import Snapshots, build_snapshots
+from features.storage.atomic_files import atomic_folder
+from features.storage.json_files import file_digest
 from training.artifact.model_files import BundleError
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.compatibility import refuse_outdated

@@ -40,6 +40,8 @@ class ExecutedPlan:
         covariate_names: Their names (k).
         missing_customers: Number of the plan's customers whom the log does not know.
         contacted_outside: Number of customers outside the plan who had a contact with its actions.
+        responses: By action, the contacts with customers who were meant to get it, and how many of these were opened,
+            clicked and converted; empty if the log does not say.
         other_actions: Customers contacted, by each action that the plan does not have.
         log: Outcomes and contacts, from the log.
         horizon: Days over which outcomes count.
@@ -61,6 +63,7 @@ class ExecutedPlan:
     covariate_names: tuple[str, ...]
     missing_customers: int
     contacted_outside: int
+    responses: dict[str, dict[str, int]]
     other_actions: dict[str, int]
     log: PlanOutcomes
     horizon: Window
@@ -154,6 +157,7 @@ def _join(
         covariate_names=tuple(columns),
         missing_customers=int((~known).sum()),
         contacted_outside=outside,
+        responses=_responses(table, actions, log.contacts),
         other_actions={row["values"]: row["counts"] for row in other_actions["action"].value_counts().to_pylist()},
         log=log,
         horizon=horizon,
@@ -181,6 +185,18 @@ def _contacts(
     np.add.at(cost, who[inside & planned], money[inside & planned])
     outside = len(set(rows["customer_id"].filter(pa.array(planned & ~inside)).to_pylist()))
     return counts[:, :a], counts[:, a], cost, outside
+
+
+def _responses(table: pa.Table, actions: tuple[str, ...], contacts: pa.Table) -> dict[str, dict[str, int]]:
+    """The answers to the contacts that the plan asked for, by action; empty if the log records none."""
+    answers = [role for role in ("opened", "clicked", "converted") if role in contacts.column_names]
+    planned = table.filter(table["action"].is_valid()).select(["customer_id", "action"])
+    received = contacts.join(planned, ["customer_id", "action"], join_type="inner")
+    responses = {}
+    for name in actions if answers else ():
+        rows = received.filter(pc.equal(received["action"], name))
+        responses[name] = {key: int(pc.sum(rows[key]).as_py() or 0) for key in ("contacts", *answers)}
+    return responses
 
 
 def _refuse_no_comparison(plan: Plan, table: pa.Table) -> None:

@@ -13,16 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import atomic_file, write_text_atomically
 from features.campaigns.live_plans import superseded_by
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import Business, opened
-from features.json_files import file_digest
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, manifest_text, read_manifest
 from features.outputs.parquet_files import read_parquet
-from features.user_paths import real_path
+from features.storage.atomic_files import atomic_file, write_text_atomically
+from features.storage.json_files import file_digest
+from features.storage.user_paths import real_path
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -155,6 +155,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
         },
         "sample_ratio": sample_ratio_checks(executed),
         "exposure": exposure_by_action(executed),
+        "responses": executed.responses,
         "contamination": holdout_contamination(executed),
         "cost": contact_costs(executed),
         "adjusted_for": list(executed.covariate_names),

@@ -85,7 +85,16 @@ def _exposure(facts: Facts) -> list[str]:
             f"  of {counts['meant']:,} customers assigned to {name}, {counts['got']:,} ({counts['share']:.1%}) "
             f"got it{others}"
         )
+        if answers := facts.get("responses", {}).get(name):
+            lines.append(f"    {_answers(answers)}")
     return [*lines, *_contamination(facts["contamination"])]
+
+
+def _answers(answers: Mapping[str, int]) -> str:
+    """How many contacts were opened, clicked and converted; the sending tool's own count, not an effect."""
+    share = max(answers["contacts"], 1)
+    parts = [f"{number:,} {role} ({number / share:.1%})" for role, number in answers.items() if role != "contacts"]
+    return f"of {answers['contacts']:,} contacts: {', '.join(parts)} (as the log records it; not an effect)"
 
 
 def _contamination(counts: Facts) -> Iterator[str]:

@@ -15,9 +15,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_text_atomically
 from features.errors import DataError
-from features.json_files import document_text, read_object
+from features.storage.atomic_files import write_text_atomically
+from features.storage.json_files import document_text, read_object
 from serving.language.messages import N_, Language
 
 SEVERITIES = {"info": N_("for information"), "warning": N_("warning"), "critical": N_("critical")}  # most severe last

@@ -2,7 +2,9 @@
 
 Each figure of the newest period is compared with its mean over the six periods before, and so is the mean of the newest
 two. What is usual comes from how well earlier periods were predicted in the same way. A figure has changed if it is off
-by more than chance explains and by more than a practical size. These checks use outcomes, so they see concept drift.
+by more than chance explains and by more than a practical size: a relative one, and for a share also SMALL of everything
+unless it changed by LARGE of itself, so that a category with a fiftieth of the order lines raises no alert for a few of
+them. These checks use outcomes, so they see concept drift.
 
 With errors e of n earlier predictions, in units of their standard errors for independent customers, the variance is
 taken (PRIOR + sum of e^2) / (PRIOR + n) times as large, but at least once. So a business with seasons or campaigns gets
@@ -24,6 +26,7 @@ from serving.language.messages import N_, Language
 from serving.monitoring.log_health import LogCheck
 
 BASE, SPANS = 6, (1, 2)  # periods that predict; newest periods that are compared
+SMALL, LARGE = 0.005, 0.5  # a share's change in points that never matters, unless it is large relative to the share
 MIN_ERRORS, PRIOR = 3, 10  # fewest earlier predictions; how many calm ones are assumed beside them
 BEHAVIOUR = ("away", "order_amount", "value_share")
 PHRASES = {
@@ -59,7 +62,10 @@ def _figures(profile: BehaviourProfile) -> Iterator[tuple[str, PeriodRates, dict
 
 def _check(name: str, rates: PeriodRates, slots: dict[str, str], chance: float, least: float, tr: Language) -> LogCheck:
     what, is_share = name.split(":")[0], not name.startswith("order_amount")
-    found = [(span, limits) for span in SPANS if (limits := usual_limits(rates, span, chance, least)) is not None]
+    smallest = SMALL if is_share else 0.0
+    found = [
+        (span, limits) for span in SPANS if (limits := usual_limits(rates, span, chance, least, smallest)) is not None
+    ]
     if not found:
         phrase = tr(PHRASES[what], days=28, **slots)
         value = float(rates.values[0]) if len(rates.values) and np.isfinite(rates.values[0]) else 0.0
@@ -77,7 +83,9 @@ def _excess(value: float, low: float, high: float) -> float:
     return float(abs(np.log(value) - middle) / half)
 
 
-def usual_limits(rates: PeriodRates, span: int, chance: float, least: float) -> tuple[float, float, float] | None:
+def usual_limits(
+    rates: PeriodRates, span: int, chance: float, least: float, smallest: float = 0.0
+) -> tuple[float, float, float] | None:
     """The newest figure over some periods, and its usual range.
 
     Args:
@@ -85,6 +93,7 @@ def usual_limits(rates: PeriodRates, span: int, chance: float, least: float) -> 
         span: How many newest periods are averaged.
         chance: Probability that an unchanged figure is outside.
         least: Smallest relative change that matters.
+        smallest: Smallest absolute change that matters, unless it is LARGE relative to the figure.
 
     Returns:
         The value, and the lower and upper limit; None if the history is too short.
@@ -92,6 +101,8 @@ def usual_limits(rates: PeriodRates, span: int, chance: float, least: float) -> 
     >>> rates = PeriodRates(np.array([0.22, *[0.2] * 12]), np.full(13, 0.01))
     >>> [round(x, 3) for x in usual_limits(rates, 1, 0.001, 0.05)]
     [0.22, 0.19, 0.21]
+    >>> [round(x, 3) for x in usual_limits(rates, 1, 0.001, 0.05, smallest=0.03)]
+    [0.22, 0.17, 0.23]
     """
     usable = np.isfinite(rates.values) & (rates.values > 0) & np.isfinite(rates.errors)
     logs, variances = np.log(np.where(usable, rates.values, 1.0)), np.where(usable, rates.errors, 0.0) ** 2
@@ -104,9 +115,10 @@ def usual_limits(rates: PeriodRates, span: int, chance: float, least: float) -> 
         return None
     inflation = max((PRIOR + float((earlier**2).sum())) / (PRIOR + len(earlier)), 1.0)
     scale = float(student.isf(chance / 2, PRIOR + len(earlier))) * float(errors[0][1]) * np.sqrt(inflation)
-    expected, tolerance = float(logs[span : span + BASE].mean()), max(scale, float(np.log1p(least)))
-    value = float(np.exp(logs[:span].mean()))
-    return value, float(np.exp(expected - tolerance)), float(np.exp(expected + tolerance))
+    expected, factor = float(np.exp(logs[span : span + BASE].mean())), max(float(np.exp(scale)), 1 + least)
+    low = min(expected / factor, max(expected - smallest, expected / (1 + LARGE)))
+    high = max(expected * factor, min(expected + smallest, expected * (1 + LARGE)))
+    return float(np.exp(logs[:span].mean())), low, high
 
 
 def _gap(logs: np.ndarray, place: int, span: int) -> float:

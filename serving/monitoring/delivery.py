@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from features.atomic_files import write_text_atomically
 from features.config.load import Config
 from features.config.monitor import MailConfig, MonitorConfig, check_webhook_url
+from features.storage.atomic_files import write_text_atomically
 from serving.language.messages import Language
 from serving.monitoring.alerts import SEVERITIES, Alert, single_line
 

@@ -52,7 +52,7 @@ def _check_text(check: LogCheck, tr: Language) -> str:
         text = tr("{phrase}: {value}, usually at most {high}.", phrase=check.phrase, value=value, high=high)
     else:
         text = tr("{phrase}: {value}.", phrase=check.phrase, value=value)
-    return f"{text} {check.note}" if check.note else text
+    return tr("{text} ({note})", text=text, note=check.note) if check.note else text
 
 
 def _figure(number: float | None, as_share: bool) -> str:

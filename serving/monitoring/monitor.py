@@ -15,13 +15,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, EmptyError
-from features.file_locks import exclusive_lock
 from features.intake.log import Business, Log, as_date, opened
-from features.json_files import document_text
 from features.outputs.manifests import MonitoringRecord, read_required_manifest
+from features.storage.atomic_files import atomic_folder, report_write_errors
+from features.storage.file_locks import exclusive_lock
+from features.storage.json_files import document_text
 from serving.language.messages import Language, get_language
 from serving.monitoring.alerts import (
     Alert,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.stats import norm
 
 from features.config.load import Config
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
@@ -20,7 +21,7 @@ from serving.monitoring.alerts import Finding
 from serving.monitoring.inputs import MonitoredLog, MonitorInputs
 from serving.scoring.score_tables import Scores, read_scores
 from serving.statistics.expected_performance import expected_metrics, realised_metrics
-from serving.statistics.proportions import Estimate
+from serving.statistics.proportions import LEVEL, Estimate
 
 MAX_CUTOFFS, MIN_CUSTOMERS = 24, 30  # evaluated cutoffs; customers of a segment
 WEEK = 7  # days; the last scored cutoff of each week is evaluated
@@ -79,6 +80,39 @@ class PerformanceFigure:
             "realised_low": realised.low if realised else None,
             "realised_high": realised.high if realised else None,
         }
+
+
+@dataclass(frozen=True)
+class NotableGap:
+    """Which gaps between realised and expected metrics are worth an alert.
+
+    Attributes:
+        smallest: Gaps up to this do not matter: a share of the expected metric; of the AUC, a difference.
+        chance: Probability of an alert where the model is right.
+    """
+
+    smallest: float
+    chance: float
+
+    def is_exceeded(self, row: PerformanceFigure) -> bool:
+        """Whether a realised metric is off by more than chance and by more than what matters; the AUC only below."""
+        if row.realised is None or self._is_chance(row):
+            return False
+        if row.metric == "auc":
+            return row.gap < -self.smallest
+        return abs(row.gap) > self.smallest * abs(row.expected.value)
+
+    def _is_chance(self, row: PerformanceFigure) -> bool:
+        """Whether chance and the usual error of the level explain the gap: the 95% interval, widened to `chance`.
+
+        Totals of money are skewed and their level errs by a factor, so their gap counts on the log scale.
+        """
+        expected, realised = row.expected, row.expected.value + row.gap
+        reach = max(expected.high - expected.value, expected.value - expected.low)
+        reach *= float(norm.isf(self.chance / 2) / norm.isf((1 - LEVEL) / 2))
+        if row.metric == "value" and min(expected.value, realised) > 0:
+            return bool(abs(np.log(realised / expected.value)) <= reach / expected.value)
+        return abs(row.gap) <= reach
 
 
 def evaluate_cutoffs(
@@ -160,7 +194,8 @@ def calibration_rows(figures: Sequence[PerformanceFigure]) -> list[dict[str, Any
 def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorConfig, tr: Language) -> Iterator[Finding]:
     """Finds performance problems of the newest mature cutoff, and a lower expected AUC of the newest scores.
 
-    Cutoffs that the model learned from say nothing about its performance, so they are left out.
+    Cutoffs that the model learned from say nothing about its performance, so they are left out. All metrics together
+    raise an alert with the probability `false_alarms` where the model is right: each one has the same part of it.
 
     Args:
         figures: All figures, by cutoff.
@@ -171,16 +206,17 @@ def performance_findings(figures: Sequence[PerformanceFigure], rules: MonitorCon
         The findings.
     """
     sizes = {"churn": rules.calibration, "value": rules.total, "auc": rules.auc}
-    for metric, size in sizes.items():
+    for metric, smallest in sizes.items():
+        size = NotableGap(smallest, rules.false_alarms / len(sizes))
         rows = [row for row in figures if row.metric == metric and row.segment == ALL_CUSTOMERS]
         mature = [row for row in rows if row.foresight]
-        if mature and _is_off(mature[-1], size):
+        if mature and size.is_exceeded(mature[-1]):
             since = _off_since(mature, size)
             if metric == "auc":
                 yield _auc_finding(mature[-1], since, tr)
             else:
                 yield _calibration_finding(mature[-1], since, _worst_segment(figures, mature[-1], size), tr)
-        if metric == "auc" and mature and rows[-1].expected.high < mature[-1].expected.value - size:
+        if metric == "auc" and mature and rows[-1].expected.high < mature[-1].expected.value - smallest:
             yield _lower_estimate_finding(rows[-1], mature[-1], tr)
 
 
@@ -259,31 +295,22 @@ def _figures(scores: Scores, labels: pa.Table | None, seed: int) -> Iterator[Per
                 )
 
 
-def _is_off(row: PerformanceFigure, size: float) -> bool:
-    """Whether the realised value is outside the expected interval by more than `size`; for the AUC, only below it."""
-    if row.realised is None or row.expected.holds(row.realised.value):
-        return False
-    if row.metric == "auc":
-        return row.gap < -size
-    return abs(row.gap) > size * abs(row.expected.value)
-
-
-def _off_since(mature: Sequence[PerformanceFigure], size: float) -> date:
+def _off_since(mature: Sequence[PerformanceFigure], size: NotableGap) -> date:
     """The first cutoff of the unbroken run of misses that ends at the newest cutoff."""
     first = mature[-1].cutoff
     for row in reversed(mature):
-        if not _is_off(row, size):
+        if not size.is_exceeded(row):
             break
         first = row.cutoff
     return first
 
 
 def _worst_segment(
-    figures: Sequence[PerformanceFigure], row: PerformanceFigure, size: float
+    figures: Sequence[PerformanceFigure], row: PerformanceFigure, size: NotableGap
 ) -> PerformanceFigure | None:
     """The segment with the largest part of the gap at the same cutoff, in customers or in money."""
     parts = [r for r in figures if (r.cutoff, r.metric) == (row.cutoff, row.metric) and r.segment != ALL_CUSTOMERS]
-    off = [r for r in parts if _is_off(r, size)]
+    off = [r for r in parts if size.is_exceeded(r)]
     return max(off, key=lambda r: abs(r.gap) * (r.customers if r.metric == "churn" else 1), default=None)
 
 

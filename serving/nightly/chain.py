@@ -18,8 +18,8 @@ from features.audit import delivery
 from features.audit.audit import check_log
 from features.audit.delivery import DeliveryRecord
 from features.errors import DataError, RefusedError, RegularsError
-from features.file_locks import exclusive_lock
 from features.intake.log import Business, Log, opened
+from features.storage.file_locks import exclusive_lock
 from serving.interruption import raise_if_interrupted
 from serving.nightly import steps
 from serving.nightly.state import (

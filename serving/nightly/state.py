@@ -14,14 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import write_text_atomically
 from features.audit.delivery import DeliveryRecord, parse_delivery_record
 from features.code_digest import PROJECT_ROOT
 from features.config.load import Config
 from features.errors import DataError
 from features.intake.log import Log
-from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import NightRecord, OtherFormatError, read_manifest
+from features.storage.atomic_files import write_text_atomically
+from features.storage.json_files import document_text, file_digest, json_digest
 
 FORMAT = 1
 DONE, UNCHANGED, SKIPPED, FAILED = "done", "unchanged", "skipped", "failed"

@@ -183,13 +183,14 @@ def _exact_choice(
 ) -> tuple[np.ndarray, float]:
     """The exact choice for those outside the holdout and the lower of both bounds; the given ones if none is better."""
     solution = solve_exactly(takers)
-    if solution is None or (
-        _keeps_minimums(problem, choice) and takers.total_gain(solution[0]) < problem.total_gain(choice)
-    ):
+    if solution is None:
+        return choice, bound
+    bound = min(bound, solution[1])
+    if _keeps_minimums(problem, choice) and takers.total_gain(solution[0]) < problem.total_gain(choice):
         return choice, bound
     better = choice.copy()
     better[~problem.holdout] = solution[0]
-    return better, min(bound, solution[1])
+    return better, bound
 
 
 def _minimums_first(problem: AllocationProblem, prices: np.ndarray) -> np.ndarray:

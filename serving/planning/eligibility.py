@@ -23,6 +23,7 @@ from features.templates import Phrase, phrase
 NO_ACTION = "no action is open to them"
 WRONG_LIST = "So nobody would be excluded: write the ids as the log has them, or remove the rule"
 SCORE_COLUMNS = ("segment", "tier", "lifecycle")
+YES = ("yes", "true", "1", "y", "t")  # texts that mean consent, in lower case
 ONE_DAY = Window(1)
 MatchedRule = tuple[str, np.ndarray, tuple[str, ...]]  # the reason, who matches (n,), and the actions (none: all)
 
@@ -60,7 +61,7 @@ def apply_eligibility_rules(
     has_effect: np.ndarray,
     first: Iterable[MatchedRule] = (),
 ) -> Eligibility:
-    """Applies the given rules, the limits on earlier contacts, then the exclusions in the config's order.
+    """Applies the given rules, the limits on earlier contacts, the exclusions in the config's order, then consent.
 
     Args:
         log: The log of the business.
@@ -86,6 +87,7 @@ def apply_eligibility_rules(
         *first,
         *_contact_rules(log, rules, cutoff, scores),
         *_exclusion_rules(log, rules, cutoff, scores, lists),
+        *_consent_rules(log, rules, cutoff, scores),
     ):
         if not actions:
             reasons.append(reason)
@@ -98,6 +100,21 @@ def apply_eligibility_rules(
     reason_index[(reason_index < 0) & ~allowed.any(axis=1)] = len(reasons) - 1
     allowed[reason_index >= 0] = False
     return Eligibility(allowed, tuple(reasons), reason_index, blocked, lists)
+
+
+def _consent_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+    """Customers without consent for an action: theirs is not yes, or unknown."""
+    needed = {name: action.consent for name, action in rules.actions.items() if action.consent}
+    for name, column in needed.items():
+        place = f"[plan.actions.{name}] consent"
+        values = _attribute_columns(log, cutoff, scores, [column], place, ())[column]
+        given = pc.is_in(pc.utf8_lower(values), value_set=pa.array(YES, pa.string()))
+        yield no_consent_reason(column), ~given.to_numpy(), (name,)
+
+
+def no_consent_reason(column: str) -> Phrase:
+    """Say that a customer did not consent, by the column that holds the consent."""
+    return phrase("without consent (<column>)", column=column)
 
 
 def _contact_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
@@ -168,22 +185,42 @@ def _listed_customers(log: Log, rule: Exclusion, cutoff: date, lists: dict[str, 
     return sorted({persons.name_at(own_id, cutoff) for name in names for own_id in persons.ids_of(name)})
 
 
-def _attribute_columns(log: Log, cutoff: date, scores: pa.Table, names: list[str]) -> dict[str, pa.ChunkedArray]:
-    """Attributes of the scored customers as text, by attribute name."""
+def _attribute_columns(
+    log: Log,
+    cutoff: date,
+    scores: pa.Table,
+    names: list[str],
+    place: str = "[[plan.exclude]] column",
+    others: tuple[str, ...] = SCORE_COLUMNS,
+) -> dict[str, pa.ChunkedArray]:
+    """Attributes of the scored customers as text, by attribute name.
+
+    Args:
+        log: The log.
+        cutoff: The attributes are as known before it.
+        scores: The score table.
+        names: Names of the attributes.
+        place: The key of the config that names them, for messages.
+        others: Columns that the key may name too.
+
+    Raises:
+        UsageError: An attribute does not exist.
+    """
     if not names:
         return {}
     section = log.config.customers
-    known = (*SCORE_COLUMNS, *(section.attributes if section else ()))
+    known = (*others, *(section.attributes if section else ()))
     for name in names:
-        if section is None or name not in known:
+        if section is None or name not in section.attributes:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
+            of_scores = "columns of the scores, and " if others else ""
             raise UsageError(
-                f"[[plan.exclude]] column: there is no {name!r}; {hint}expected one of {', '.join(known)} (columns of "
-                "the scores, and attributes of [customers])"
+                f"{place}: there is no {name!r}; {hint}expected one of {', '.join(known) or 'none'} ({of_scores}"
+                "attributes of [customers])"
             )
     if section is None:
         return {}
     table = read_attributes(log, section, cutoff, names)
-    place = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
-    return {name: table[name].take(place) for name in names}
+    index = pc.index_in(scores["customer_id"], value_set=table["customer_id"].combine_chunks())
+    return {name: table[name].take(index) for name in names}

@@ -17,26 +17,27 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.atomic_files import atomic_folder
 from features.campaigns.contact_history import summarise_log
 from features.campaigns.live_plans import mark_superseded
 from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError
 from features.intake.log import Business, Log, as_date, opened
-from features.json_files import file_digest
-from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
+from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE, plan_name
 from features.outputs.manifests import PlanManifest, manifest_text, read_manifest, rewriting_advice
 from features.outputs.parquet_files import read_parquet
+from features.storage.atomic_files import atomic_folder
+from features.storage.json_files import file_digest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
+from serving.planning.campaign_file import write_plan_csv
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.measurability import unmeasurable_actions
 from serving.planning.power import holdout_power
 from serving.planning.rules import find_plan_manifest, plan_rules, refuse_measured
-from serving.planning.table import plan_table, write_plan_csv
+from serving.planning.table import plan_table
 
 CSV, CURVE, CURVE_JSON = "plan.csv", "curve.parquet", "curve.json"
 
@@ -144,6 +145,7 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
     manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
     with atomic_folder(folder) as staging:
+        write_plan_csv(table, plan_name(folder), rules.actions, staging / CSV)
         _write_files(staging, table, points, manifest)
     if not rules.independent:
         mark_superseded(config, day, rules.campaign)
@@ -212,9 +214,8 @@ def _curve_points(problem: AllocationProblem, rules: PlanConfig, allocation: All
 
 
 def _write_files(folder: Path, table: pa.Table, points: list[BudgetPoint], manifest: dict[str, Any]) -> None:
-    """Writes all files of a plan into a folder; the manifest, with their checksums, comes last."""
+    """Writes the other files of a plan beside its CSV file; the manifest, with their checksums, comes last."""
     pq.write_table(table, folder / PLAN_TABLE, compression="zstd")
-    write_plan_csv(table, folder / CSV)
     rows = [asdict(point) for point in points]
     pq.write_table(pa.Table.from_pylist(rows), folder / CURVE, compression="zstd")
     (folder / CURVE_JSON).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

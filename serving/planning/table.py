@@ -1,18 +1,14 @@
-"""The tables of a plan: one row a customer with the action and its reason, and a CSV file for campaign tools."""
+"""The table of a plan: one row a customer with the action and its reason."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from serving.effects.action_effects import ActionEffects
 from serving.language.messages import ENGLISH, Language
 from serving.planning.eligibility import Eligibility
-from serving.scoring.spreadsheet_text import escape_formulas
 
 PLAN_SCHEMA = pa.schema(
     [
@@ -36,10 +32,6 @@ PLAN_SCHEMA = pa.schema(
         ("reasons", pa.string()),
     ]
 )
-CSV_COLUMNS = (
-    "customer_id", "action", "cost", "expected_gain", "effect_return", "effect_value", "source", "holdout",
-    "would_have", "assignment", "reasons",
-)  # fmt: skip
 
 
 def plan_table(
@@ -94,15 +86,6 @@ def plan_table(
         "reasons": _joined_reasons(scores["churn_reasons"], tr("; ")),
     }
     return pa.table({field.name: columns[field.name] for field in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
-
-
-def write_plan_csv(table: pa.Table, path: Path) -> None:
-    """Writes the customers with an action, and those held out from one, as CSV; formulas are escaped."""
-    rows = table.filter(table["would_have"].is_valid()).select(CSV_COLUMNS)
-    for place, field in enumerate(rows.schema):
-        if field.type == pa.string():
-            rows = rows.set_column(place, field, escape_formulas(rows[field.name]))
-    pyarrow.csv.write_csv(rows, path)
 
 
 def _assignment_words(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from features.json_files import CHECKSUM, with_checksum
+from features.storage.json_files import CHECKSUM, with_checksum
 from serving.privacy.erase import Erasure, Row
 from serving.privacy.file_contents import UnreadableFileError, as_text
 from serving.privacy.mentions import ID, line_without_customer, names_customer, without_customer

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import report_write_errors
-from features.json_files import file_digest
-from features.private_folders import remove_path
-from features.user_paths import real_path
+from features.storage.atomic_files import report_write_errors
+from features.storage.json_files import file_digest
+from features.storage.private_folders import remove_path
+from features.storage.user_paths import real_path
 from serving.privacy.spellings import same_names
 
 STAGING, READY = ".forgetting", "ready.json"

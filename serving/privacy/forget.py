@@ -17,7 +17,6 @@ from typing import Any
 
 from features.config.load import Config
 from features.errors import DataError, RegularsError
-from features.file_locks import exclusive_lock
 from features.intake.customer_ids import (
     IDS_FILE,
     DamagedFileError,
@@ -34,10 +33,11 @@ from features.intake.source_files import files_of_sources
 from features.outputs.layout import PLAN_MANIFEST as MANIFEST
 from features.outputs.manifests import PlanManifest, read_manifest
 from features.outputs.ownership import require_output_folder
-from features.private_folders import SCRATCH_NAME, abandoned, remove_abandoned
 from features.snapshots.cache import open_cache
 from features.snapshots.membership import Membership, find_membership
-from features.user_paths import user_path
+from features.storage.file_locks import exclusive_lock
+from features.storage.private_folders import SCRATCH_NAME, abandoned, remove_abandoned
+from features.storage.user_paths import user_path
 from serving.privacy.erase import STAGING, Erasure, apply_staged, changes_in_words, discard_staged, mark_ready
 from serving.privacy.error_reports import remove_error_reports
 from serving.privacy.file_contents import UnreadableFileError

@@ -12,12 +12,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from features.atomic_files import leftovers_of
 from features.errors import RefusedError
 from features.intake.customer_ids import IDS_FILE, is_forgotten_list
-from features.private_folders import in_use
 from features.snapshots.cache import PART_NAME
-from features.user_paths import real_path
+from features.storage.atomic_files import leftovers_of
+from features.storage.private_folders import in_use
+from features.storage.user_paths import real_path
 from serving.privacy.documents import CorrectManifest, update_documents
 from serving.privacy.erase import STAGING, Erasure, begin_staging
 from serving.privacy.file_contents import UnreadableFileError, texts_in

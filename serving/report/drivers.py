@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup
-
-from serving.charts import figures
-from serving.charts.cjk_glyphs import truncate_text
+from serving.charts import Bar, horizontal_bars, truncate_text
 from serving.language.feature_phrases import Driver
 from serving.report.text import ReportWording
 
@@ -42,11 +39,10 @@ def _chart(wording: ReportWording, kind: str, rows: Sequence[Driver]) -> dict[st
         legend = tr(
             "Solid: higher values, higher value. Hatched: higher values, lower value. Open: it depends on the customer."
         )
-    svg = Markup(figures.horizontal_bars(kind, alt, bars))  # noqa: S704 (escaped where it was made)
-    return {"kind": kind, "title": title, "legend": legend, "svg": svg}
+    return {"kind": kind, "title": title, "legend": legend, "svg": horizontal_bars(kind, alt, bars)}
 
 
-def driver_bar(wording: ReportWording, row: Driver, kind: str) -> figures.Bar:
+def driver_bar(wording: ReportWording, row: Driver, kind: str) -> Bar:
     """Make the bar of a driver.
 
     Args:
@@ -65,13 +61,13 @@ def driver_bar(wording: ReportWording, row: Driver, kind: str) -> figures.Bar:
     if "highest" in row:
         most, least = truncate_text(row["highest"], LEVEL), truncate_text(row["lowest"], LEVEL)
         note = tr("{size}, highest for {most}, lowest for {least}", size=size, most=most, least=least)
-        return figures.Bar(label, row["strength"], note, "open")
+        return Bar(label, row["strength"], note, "open")
     if not abs(row["direction"]) >= DEPENDS:
-        return figures.Bar(label, row["strength"], tr("{size}, it depends", size=size), "open")
+        return Bar(label, row["strength"], tr("{size}, it depends", size=size), "open")
     if row["direction"] > 0:
         note = tr("{size}, higher values: higher risk", size=size)
         note = note if kind == "churn" else tr("{size}, higher values: higher value", size=size)
-        return figures.Bar(label, row["strength"], note, "solid")
+        return Bar(label, row["strength"], note, "solid")
     note = tr("{size}, higher values: lower risk", size=size)
     note = note if kind == "churn" else tr("{size}, higher values: lower value", size=size)
-    return figures.Bar(label, row["strength"], note, "hatched")
+    return Bar(label, row["strength"], note, "hatched")

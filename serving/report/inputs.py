@@ -17,13 +17,15 @@ from features.audit.audit import Audit
 from features.campaigns.live_plans import PlanOnDisk, newest_plans_first, plans_of_cutoff
 from features.config.load import Config
 from features.errors import DataError, RegularsError, UsageError
-from features.json_files import has_digest, read_object
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, MonitoringRecord, PlanManifest, SegmentManifest, read_manifest
 from features.outputs.parquet_files import open_parquet
+from features.storage.json_files import has_digest, read_object
+from serving.campaigns.overview import CampaignOverview, list_campaigns
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
+from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
 from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
@@ -110,6 +112,8 @@ class ReportInputs:
     plan: OptionalInput
     past: OptionalInput
     monitor: OptionalInput
+    campaigns: CampaignOverview
+    notes: Sequence[str]
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -134,6 +138,8 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _plan(config, scores, tr),
         _past(config, tr),
         _monitor(config, scores.cutoff, tr),
+        list_campaigns(config),
+        notes_on_scores(config, scores.manifest, scores.cutoff, tr),
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
-from serving.charts import figures as charts
+from serving.charts import ColumnPair, Panel, PlottedEstimate, format_tick, interval_panels, paired_columns
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_
 from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
@@ -194,18 +193,22 @@ def _kind(name: str, form: NumberFormat) -> str:
 
 def _metrics_chart(row_of: dict[tuple[str, str], dict[str, Any]], models: Sequence[str], form: NumberFormat) -> str:
     """Draw our model beside the baselines on the main metrics; empty if none was measured."""
-    tr, panels, details = form.tr, [], []
+    tr, panels = form.tr, []
     for metric in (m for m in METRICS if m.name in CHARTED):
         rows = [(name, row_of[name, metric.name]) for name in models if (name, metric.name) in row_of]
-        dots = [
-            charts.PlottedEstimate(_name(name, form), r["value"], r["low"], r["high"], name == OURS) for name, r in rows
-        ]
+        dots = [_estimate(_name(name, form), row, name == OURS, metric, form) for name, row in rows]
         if dots:
             hint = tr("further right is better") if metric.name in HIGHER_IS_BETTER else tr("further left is better")
-            panels.append(charts.Panel(tr(metric.title), hint, metric.form == "share", dots))
-            figures = ", ".join(f"{dot.label} {form.of(dot.value, metric.form)}" for dot in dots)
-            details.append(f"{tr(metric.title)}, {hint}: {figures}")
-    return Markup(charts.interval_panels("ladder", "; ".join(details), panels)) if panels else ""  # noqa: S704 (escaped there)
+            panels.append(
+                Panel(tr(metric.title), hint, "{:.0%}".format if metric.form == "share" else format_tick, dots)
+            )
+    return interval_panels("ladder", panels) if panels else ""
+
+
+def _estimate(label: str, row: Mapping[str, Any], ours: bool, metric: Metric, form: NumberFormat) -> PlottedEstimate:
+    value, low, high = row["value"], row["low"], row["high"]
+    tip = f"{label}: {form.of(value, metric.form)} ({form.span(low, high, metric.form)})"
+    return PlottedEstimate(label, value, low, high, ours, tip)
 
 
 def _name(model: str, form: NumberFormat) -> str:
@@ -295,10 +298,17 @@ def _calibration_chart(risk_groups: Sequence[dict[str, Any]], form: NumberFormat
         )
         for n, r in enumerate(risk_groups, start=1)
     )
-    svg = charts.paired_columns(
-        "said",
-        tr("Expected and observed churn by risk group. {details}.", details=details),
-        [charts.ExpectedObserved(row["predicted"], row["actual"], row["low"], row["high"]) for row in risk_groups],
-        tr("risk groups, lowest to highest"),
-    )
-    return Markup(svg)  # noqa: S704 (escaped where it was made)
+    pairs = [_calibration_pair(number, row, form) for number, row in enumerate(risk_groups, start=1)]
+    alt = tr("Expected and observed churn by risk group. {details}.", details=details)
+    names, axis = (tr("expected"), tr("observed")), tr("risk groups, lowest to highest")
+    return paired_columns("calibration", alt, pairs, names, axis, "{:.0%}".format)
+
+
+def _calibration_pair(number: int, row: Mapping[str, Any], form: NumberFormat) -> ColumnPair:
+    tr, share = form.tr, "{:.1%}".format
+    expected = tr("risk group {n}: expected to leave {share}", n=number, share=share(row["predicted"]))
+    observed = tr(
+        "risk group {n}: left {share} (confidence interval {span})",
+        n=number, share=share(row["actual"]), span=form.span(row["low"], row["high"], "share"),
+    )  # fmt: skip
+    return ColumnPair(str(number), row["predicted"], row["actual"], expected, observed, row["low"], row["high"])

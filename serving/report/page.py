@@ -10,8 +10,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from features.atomic_files import write_text_atomically
 from features.intake.log import Business, as_date, config_of
+from features.storage.atomic_files import write_text_atomically
+from serving.charts import STATIC
 from serving.language.messages import get_language
 from serving.markdown import mark_code
 from serving.report import customer_list, data, drivers, plans, segments, summary
@@ -19,7 +20,6 @@ from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
 from serving.report.text import ReportWording, report_wording
 from serving.scoring.score_tables import read_scores
-from serving.scoring.value_tiers import NO_SKILL
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -46,12 +46,15 @@ def render_report(inputs: ReportInputs) -> str:
     wording = report_wording(scores, money, float(table["value"].abs().mean()) if money else 0.0, inputs.tr)
     quality, top = summarise_evaluation(inputs.evaluation, wording.form), summary.score_totals(table, weight, inputs)
     steps = summary.next_steps(wording, inputs, table)
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    style, script = (
+        "".join(path.read_text(encoding="utf-8") for path in (TEMPLATES / f"report.{kind}", STATIC / f"charts.{kind}"))
+        for kind in ("css", "js")
+    )
     return _template(wording).render(
         wording=wording,
-        no_skill=NO_SKILL,
         words=wording.words,
         manifest=scores.manifest,
+        notes=inputs.notes,
         top=top,
         numbers=summary.key_figures(wording, top, quality, steps),
         steps=steps[1:],
@@ -65,6 +68,7 @@ def render_report(inputs: ReportInputs) -> str:
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),
         past=plans.measured_section(wording, inputs),
+        campaigns=plans.campaigns_section(wording, inputs),
         data=data.data_section(wording, inputs),
         style=Markup(style),  # noqa: S704 (our own file)
         script=Markup(script),  # noqa: S704 (our own file)

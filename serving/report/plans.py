@@ -8,7 +8,17 @@ from typing import Any
 from markupsafe import Markup
 
 from features.outputs.manifests import PlanManifest
-from serving.charts import figures
+from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from serving.charts import (
+    Curve,
+    CurveAxis,
+    CurvePoint,
+    Panel,
+    PlottedEstimate,
+    curve_chart,
+    format_tick,
+    interval_panels,
+)
 from serving.effects.action_effects import ASSUMED
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
@@ -18,7 +28,7 @@ from serving.planning.promise import evidence_sentences, gain_sentences, pilot_s
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
 from serving.report.text import ReportWording
 
-SHOWN, PICTURED = 8, 12
+SHOWN, PICTURED, LISTED = 8, 12, 20
 Facts = Mapping[str, Any]
 
 
@@ -130,7 +140,7 @@ def _points(cutoff_plan: CutoffPlan, form: NumberFormat) -> list[dict[str, Any]]
 
 
 def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) -> Markup | str:
-    """Draw the gain by budget, and beside it the gain from one more unit of budget."""
+    """Draw the gain by budget, and below it the gain from one more unit of budget."""
     tr, facts, points = wording.tr, cutoff_plan.plan.manifest, cutoff_plan.points
     if len(points) < 2:
         return ""
@@ -142,13 +152,21 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
         tr("budget {budget}: {gain}, one more unit adds {adds}", budget=p["budget"], gain=p["gain"], adds=p["adds"])
         for p in _points(cutoff_plan, form)
     )
-    this_plan = tr("this plan: {gain}", gain=form.money(points[own]["gain"]))
-    lines = [
-        figures.BudgetCurve(gain, [(p["budget"], p["gain"]) for p in points], own, this_plan),
-        figures.BudgetCurve(adds, [(p["budget"], p["price"]) for p in points], own, f"{points[own]['price']:,.3g}"),
-    ]  # fmt: skip
     alt = tr("{what} by budget, and the gain from one more unit of budget. {details}.", what=gain, details=details)
-    return Markup(figures.budget_curves("curve", alt, lines, tr("budget")))  # noqa: S704 (escaped where it was made)
+    charts = []
+    for name, title, key, write in (
+        ("gain", gain, "gain", form.money),
+        ("adds", adds, "price", "{:,.3g}".format),
+    ):  # fmt: skip
+        drawn = []
+        for place, p in enumerate(points):
+            tip = tr(
+                "budget {budget}: {what} {number}", budget=form.money(p["budget"]), what=title, number=write(p[key])
+            )
+            drawn.append(CurvePoint(p["budget"], p[key], tip, place == own))
+        axes = CurveAxis(tr("budget"), format_tick), CurveAxis(title, format_tick)
+        charts.append(curve_chart(f"curve-{name}", alt if name == "gain" else title, [Curve("", drawn)], *axes))
+    return Markup('<div class="panels">{}{}</div>').format(*charts)
 
 
 def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
@@ -161,6 +179,19 @@ def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, 
         "picture": _picture(wording, measured[:PICTURED]),
         "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured],
         "notes": [note for each in measured for note in _notes(wording, each)],
+    }
+
+
+def campaigns_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]:
+    """Prepare the list of all campaigns, what is believed of each action, and what to try next."""
+    rows = campaign_rows(inputs.campaigns, wording.tr)
+    return {
+        "rows": rows[:LISTED],
+        "older": len(rows) - LISTED,
+        "beliefs": belief_rows(inputs.campaigns, wording.tr) if rows else [],
+        "sentences": list(next_step_sentences(inputs.campaigns, wording.tr)) if rows else [],
+        "money": inputs.campaigns.money,
+        "interval": wording.form.share(inputs.campaigns.interval),
     }
 
 
@@ -323,21 +354,16 @@ def _limits(wording: ReportWording, each: PastPlan) -> Iterator[str]:
 
 def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | str:
     """Draw the effect of each plan on return rate and value, with its confidence interval and a line at zero."""
-    tr, panels, details = wording.tr, [], []
+    tr, panels = wording.tr, []
     titles = {RETURN: tr("Effect on the return rate, in percentage points"), VALUE: tr("Effect on value per customer")}
     for outcome, title in titles.items():
-        dots = [dot for each in measured if (dot := _dot(each, outcome)) is not None]
+        dots = [dot for each in measured if (dot := _dot(wording, each, outcome)) is not None]
         if dots:
-            panels.append(figures.Panel(title, tr("right of the line: positive effect"), False, dots, zero=True))
-            details.append(
-                f"{title}: " + ", ".join(f"{d.label} {d.value:+.1f} ({d.low:+.1f} to {d.high:+.1f})" for d in dots)
-            )
-    if not panels:
-        return ""
-    return Markup(figures.interval_panels("effects", "; ".join(details), panels))  # noqa: S704 (escaped where it was made)
+            panels.append(Panel(title, tr("right of the line: positive effect"), format_tick, dots, zero=True))
+    return interval_panels("effects", panels) if panels else ""
 
 
-def _dot(each: PastPlan, outcome: str) -> figures.PlottedEstimate | None:
+def _dot(wording: ReportWording, each: PastPlan, outcome: str) -> PlottedEstimate | None:
     facts = each.measured or {}
     wanted = {"outcome": outcome, "estimator": ADJUSTED, "family": ALL}
     low, high = interval_columns(facts["mature"])
@@ -349,5 +375,8 @@ def _dot(each: PastPlan, outcome: str) -> figures.PlottedEstimate | None:
         ):
             scale = 100 if outcome == RETURN else 1
             ends = (row["effect"] * scale, row[low] * scale, row[high] * scale)
-            return figures.PlottedEstimate(f"{each.cutoff} {each.campaign}", *ends, ours=True)
+            middle, *reach = (f"{end:+,.1f}".replace("-", "−") for end in ends)
+            label = f"{each.cutoff} {each.campaign}"
+            tip = f"{label}: {middle} ({wording.tr('{low} to {high}', low=reach[0], high=reach[1])})"
+            return PlottedEstimate(label, *ends, ours=True, tip=tip)
     return None

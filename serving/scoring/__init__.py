@@ -8,6 +8,7 @@ __getattr__, __all__ = lazy_exports(
         "predictions": ["build_cohort", "check_features", "load_champions", "predict_cohort"],
         "resumable_run": ["remove_folder"],
         "run": ["score_customers"],
+        "score_notes": ["notes_on_scores"],
         "score_tables": [
             "MANIFEST",
             "NEVER_NULL",

@@ -20,11 +20,11 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from features.atomic_files import report_write_errors
 from features.config.load import Config
 from features.feature import Feature
 from features.outputs.layout import cutoff_name
 from features.snapshots.build import PreparedFeatures
+from features.storage.atomic_files import report_write_errors
 from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
 from serving.language.feature_phrases import translate_features
 from serving.language.messages import get_language

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from features.atomic_files import report_write_errors
-from features.json_files import file_digest, has_digest
+from features.storage.atomic_files import report_write_errors
+from features.storage.json_files import file_digest, has_digest
 
 JOURNAL = "journal.jsonl"
 

@@ -18,19 +18,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from features.atomic_files import replace_folder, report_write_errors
 from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError
-from features.file_locks import exclusive_lock
 from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
-from features.json_files import file_digest, has_digest, json_digest
 from features.outputs.layout import cutoff_name
 from features.outputs.manifests import ScoreManifest, manifest_text, read_manifest
 from features.snapshots import cache as reuse
 from features.snapshots.build import PreparedFeatures, prepare_features
+from features.storage.atomic_files import replace_folder, report_write_errors
+from features.storage.file_locks import exclusive_lock
+from features.storage.json_files import file_digest, has_digest, json_digest
 from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError, UsageError, sample
-from features.json_files import file_digest
 from features.outputs.manifests import ScoreManifest, read_required_manifest, rewriting_advice
 from features.outputs.parquet_files import open_parquet, read_parquet
+from features.storage.json_files import file_digest
 from features.task import other_zone
 from training.artifact.spread import Spread, read_spread
 

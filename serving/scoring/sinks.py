@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 from adbc_driver_manager.dbapi import Error as DriverError
 
-from features.atomic_files import atomic_folder, report_write_errors
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.json_files import file_digest, has_digest, read_object
 from features.outputs.manifests import manifest_text
 from features.sources import postgres
 from features.sources.source import Source
 from features.sql_text import quote_name, quote_text
+from features.storage.atomic_files import atomic_folder, report_write_errors
+from features.storage.json_files import file_digest, has_digest, read_object
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.spreadsheet_text import escape_formulas
 

@@ -26,13 +26,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.config.segments import LIFECYCLE_STAGES
 from features.errors import UsageError
 from features.intake.log import Business, as_date, opened
-from features.json_files import document_text, file_digest, json_digest
 from features.outputs.manifests import SegmentManifest
+from features.storage.atomic_files import atomic_folder
+from features.storage.json_files import document_text, file_digest, json_digest
 from serving.language.messages import get_language
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 from serving.scoring.value_tiers import ALIKE_RULE

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 from duckdb import Error as DuckDBError
 
-from features.private_folders import ScratchFolder
+from features.storage.private_folders import ScratchFolder
 from serving.scoring.sinks import REASON_FORMATS, reasons_as_text, spreadsheet_table
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, order_sql

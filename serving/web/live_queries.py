@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from features.errors import RegularsError
 from features.intake.log import Log, opened
 from features.snapshots.one_customer import CustomerHistory, read_customer_history
-from serving.charts.live_svg import format_tick, order_timeline
+from serving.charts.axes import format_tick
+from serving.charts.flows import TimelineEvent, order_timeline
 from serving.explanation.what_if import find_what_if
 from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions
@@ -49,10 +50,8 @@ def customer_history(site: Site, at: ScoredCutoff, customer: str) -> dict[str, A
         customer_log = _answer(site, ("history", customer, at.cutoff), read)
     except RegularsError as problem:
         raise MissingOutput(site.tr("The log cannot be read: {why}", why=str(problem)), "regulars check", 503) from None
-    orders = [
-        (_day(row["day"]), float(str(row["amount"] if row["amount"] is not None else 1))) for row in customer_log.orders
-    ]
-    contacts = [(_day(row["day"]), bool(row["held_out"])) for row in customer_log.contacts]
+    orders = [_order(site, row) for row in customer_log.orders]
+    contacts = [_contact(site, row) for row in customer_log.contacts]
     alt = site.tr.many("{n} order before {day}", "{n} orders before {day}", len(orders), day=at.cutoff)
     if contacts:
         alt += "; " + site.tr.many("{n} contact", "{n} contacts", len(contacts))
@@ -63,6 +62,22 @@ def customer_history(site: Site, at: ScoredCutoff, customer: str) -> dict[str, A
         "contacts": customer_log.contacts[:LISTED],
         "more": max(len(orders) - LISTED, 0),
     }
+
+
+def _order(site: Site, row: Mapping[str, Any]) -> TimelineEvent:
+    """Make the event of an order; one without an amount is drawn as 1."""
+    day = _day(row["day"])
+    if row["amount"] is None:
+        return TimelineEvent(day, 1.0, site.tr("order of {day}", day=day))
+    amount = float(str(row["amount"]))
+    return TimelineEvent(day, amount, site.tr("order of {day}: {amount}", day=day, amount=f"{amount:,.2f}"))
+
+
+def _contact(site: Site, row: Mapping[str, Any]) -> TimelineEvent:
+    day, action = _day(row["day"]), str(row["action"])
+    if row["held_out"]:
+        return TimelineEvent(day, 0.0, site.tr("{day}: {action} (held out)", day=day, action=action), hollow=True)
+    return TimelineEvent(day, 0.0, site.tr("contact of {day}: {action}", day=day, action=action))
 
 
 def _day(value: object) -> date:

@@ -22,10 +22,11 @@ from starlette.staticfiles import StaticFiles
 from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.task import Window
+from serving.charts.svg import STATIC
 from serving.language.formats import churn_terms, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
-from serving.scoring.value_tiers import NO_SKILL
+from serving.scoring.score_notes import notes_on_scores
 from serving.web import downloads
 from serving.web.access_tokens import AccessToken
 from serving.web.parts.output_reader import (
@@ -98,6 +99,7 @@ def create_application(
         "/monitoring": _monitoring, "/models": _models,
     }  # fmt: skip
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
+    routes.append(Mount("/static/charts", StaticFiles(directory=STATIC)))
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
     guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token, tr=site.tr)
@@ -143,7 +145,6 @@ def template_environment(site: Site) -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     jinja.globals.update(tr=site.tr, translate=site.translate, menu=MENU, address=page_url, name=site.config.name)
-    jinja.globals.update(no_skill=NO_SKILL)
     jinja.filters.update(
         count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=mark_code
     )
@@ -182,6 +183,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
         "params": dict(request.query_params),
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
+        "notes": notes_on_scores(site.config, at.manifest, at.cutoff, site.tr) if at else [],
         "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
     return HTMLResponse(env.get_template(template).render(**shared, **content), status)
@@ -332,8 +334,9 @@ def _plan_at(site: Site, request: Request) -> Response:
 
 
 def _experiments(site: Site, request: Request) -> Response:
-    results = experiments.experiment_results(site)
-    return _page(site, request, "experiments.html.j2", experiments=results, superseded=plan.superseded_plans(site))
+    results, listed = experiments.experiment_results(site), experiments.campaigns_page(site)
+    superseded = plan.superseded_plans(site)
+    return _page(site, request, "experiments.html.j2", experiments=results, superseded=superseded, campaigns=listed)
 
 
 def _monitoring(site: Site, request: Request) -> Response:

@@ -11,6 +11,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import aa
+from serving.measurement.effect_estimates import ADJUSTED, ALL, measured_effects
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +20,56 @@ def customers() -> aa.Population:
     return aa.heavy_tail(Path())
 
 
-def test_ours_stands_beside_permutation_tests(customers: aa.Population) -> None:
-    shares = aa.rejections(customers, (500, 0.1), 3, ("buyers", 0.2), {"permutation, adjusted"})
-    assert set(shares) == {aa.OURS, "permutation, adjusted"}
-    assert all(0 <= share.sum() <= 1 for share in shares.values())
-    assert set(aa.rejections(customers, (500, 0.05), 1)) >= {aa.OURS, "permutation, Welch's t"}
-    assert aa.settings(customers)[-1] == (10_000, 0.1)
+@pytest.fixture(scope="module")
+def experiment(customers: aa.Population) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outcomes without and with an effect, who is treated, and what was known before."""
+    rng = np.random.default_rng(5)
+    rows, treated = rng.choice(len(customers.outcome), 500, replace=False), rng.random(500) >= 0.1
+    outcome = customers.outcome[rows]
+    more = aa.add_effect(outcome, treated, "buyers", 0.2, rng)
+    return np.column_stack([outcome, more]), treated, customers.covariates[rows]
+
+
+def test_ours_is_what_a_measured_plan_says(experiment: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    outcomes, treated, covariates = experiment
+    p, sign = aa.ours(outcomes, treated, covariates, 7)
+    for place, outcome in enumerate(outcomes.T):
+        rows = measured_effects(aa.synthetic_plan(outcome, treated, covariates, 7), draws=aa.DRAWS).rows
+        row = next(row for row in rows if (row["family"], row["estimator"]) == (ALL, ADJUSTED))
+        assert (p[place], sign[place]) == (row["p"], np.sign(row["effect"]))
+
+
+def test_statsmodels_says_the_same(experiment: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+    sm = pytest.importorskip("statsmodels.api")
+    outcomes, treated, covariates = experiment
+    tests = aa.statsmodels_tests(outcomes, treated, covariates)
+    centred = (covariates - covariates.mean(axis=0)) / covariates.std(axis=0)
+    design = np.column_stack([np.ones(len(outcomes)), treated, centred])
+    fitted = sm.OLS(outcomes[:, 1], design).fit()
+    assert tests["statsmodels, regression"][0][1] == pytest.approx(fitted.pvalues[1])
+    robust = fitted.get_robustcov_results("HC3", use_t=True)
+    assert tests["statsmodels, regression, HC3"][0][1] == pytest.approx(robust.pvalues[1])
+
+
+@pytest.mark.parametrize("name", ["Welch's t", "pooled t"])
+def test_t_tests_are_those_of_the_textbook(experiment: tuple[np.ndarray, np.ndarray, np.ndarray], name: str) -> None:
+    outcomes, treated, covariates = experiment
+    p, _ = aa.statsmodels_tests(outcomes, treated, covariates)[f"statsmodels, {name}"]
+    assert p == pytest.approx(
+        stats.ttest_ind(outcomes[treated], outcomes[~treated], equal_var=name == "pooled t").pvalue
+    )
+
+
+def test_settings_that_are_done_are_not_run_again(
+    customers: aa.Population, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(aa, "SIZES", (500,))
+    first = aa.print_false_effects([customers], 2, tmp_path / "results.jsonl")
+    monkeypatch.setattr(aa, "rejections", None)
+    again = aa.print_false_effects([customers], 2, tmp_path / "results.jsonl")
+    aa.print_power(again, 2)
+    assert all((first[key][name] == again[key][name]).all() for key in first for name in first[key])
+    assert len(first) == 2 and "Ours minus the best" in capsys.readouterr().out
 
 
 def test_the_permuted_t_is_welch_s() -> None:
@@ -35,8 +80,8 @@ def test_the_permuted_t_is_welch_s() -> None:
     rest = np.array([np.setdiff1d(np.arange(12), held) for held in places])
     every = stats.ttest_ind(outcome[rest], outcome[places], axis=1, equal_var=False).statistic
     exact = min(1.0, 2 * min(np.mean(every >= observed - 1e-9), np.mean(every <= observed + 1e-9)))
-    p, sign = aa._permuted_welch(outcome, treated, 2)
-    assert p == pytest.approx(exact, abs=0.08) and sign == np.sign(observed)
+    p, sign = aa.permutation_tests(outcome[:, None], treated, np.empty((12, 0)), 2)["permutation, Welch's t"]
+    assert p[0] == pytest.approx(exact, abs=0.08) and sign[0] == np.sign(observed)
 
 
 @pytest.mark.parametrize("kind", ["baskets", "buyers"])

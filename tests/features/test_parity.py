@@ -128,6 +128,9 @@ SIDES: dict[str, Any] = {
         "cost": "cost",
         "propensity": "share",
         "control": "none",
+        "opened": "minutes",  # text, a date and a boolean: all may be the answer to a contact
+        "clicked": "born",
+        "converted": "member",
     },
     "subscriptions": {"source": "terms.parquet", "customer": "who", "start": "at", "end": "ends", "price": "cost"},
     "customers": {
@@ -168,7 +171,7 @@ def write_side_tables(customers: Sequence[str], folder: Path) -> None:
         )
     columns = {
         "visits": ("who", "at", "minutes", "page"),
-        "contacts": ("who", "at", "action", "cost", "share"),
+        "contacts": ("who", "at", "action", "cost", "share", "minutes", "born", "member"),
         "terms": ("who", "at", "ends", "cost"),
         "people": ("who", "at", "joined", "age", "born", "town", "member", "name"),
     }

@@ -23,8 +23,8 @@ from types import TracebackType
 from click.testing import CliRunner
 
 import regulars
-from features.atomic_files import leftovers_of
 from features.errors import RegularsError
+from features.storage.atomic_files import leftovers_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CODES = {0: "accepted", 1: "exit 1", 2: "exit 2", 3: "exit 3"}

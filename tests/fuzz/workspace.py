@@ -21,7 +21,7 @@ from features.config.load import load_config
 from features.config.sections import EngineConfig
 from features.engines.base import Engine
 from features.engines.open import open_engine
-from features.json_files import file_digest
+from features.storage.json_files import file_digest
 from serving.scoring.columns import SCORE_SCHEMA
 from serving.scoring.score_tables import MANIFEST
 from tests.campaigns import make_executed_plan

@@ -17,8 +17,8 @@ import pytest
 from features.campaigns.measured_plans import plans_as_contacts
 from features.config.load import Config
 from features.errors import DataError, RegularsError, UsageError
-from features.json_files import file_digest
 from features.outputs.manifests import manifest_text
+from features.storage.json_files import file_digest
 from serving.measurement.measure import measure_plan
 from serving.monitoring import delivery, inputs
 from serving.monitoring.monitor import monitor_scores

@@ -23,7 +23,7 @@ import pytest
 
 from features.config.load import Config, parse_config
 from features.errors import DataError, RefusedError, UsageError
-from features.file_locks import exclusive_lock
+from features.storage.file_locks import exclusive_lock
 from serving.scoring import passes, score_tables
 from serving.scoring import run as scoring_run
 from serving.scoring.predictions import Champions

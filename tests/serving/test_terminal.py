@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from tqdm import tqdm
 
-from features.json_files import json_line
+from features.storage.json_files import json_line
 from serving.command_line import CommandGroup
 from serving.terminal import PrintableStream, printable_output
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from features.config.load import Config
 from features.errors import DataError
 from features.snapshots.build import Snapshots, build_snapshots
 from tests.shop import make_shop
-from training.data.time_split import out_of_time_folds
-from training.fit import FittedModels, contacted_note, fit_models
+from training.data.time_split import Sample, out_of_time_folds
+from training.fit import FittedModels, _study_name, contacted_note, fit_models
+from training.models import base_models
 from training.train import training_text
 
 
@@ -88,6 +90,24 @@ def test_the_same_seed_learns_the_same_bits(learned: FittedModels, rows: Snapsho
     assert again.evaluation.metrics.equals(learned.evaluation.metrics)
 
 
+def test_nothing_is_fitted_twice(rows: Snapshots, shop: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, fitted = base_models.fit_base_models, []
+
+    def fit_counted(sample: Sample, *others: Any) -> base_models.BaseModels:
+        fitted.append((len(sample), tuple(np.unique(sample.dates))))
+        return fit(sample, *others)
+
+    monkeypatch.setattr(base_models, "fit_base_models", fit_counted)
+    untuned = shop.model_copy(update={"training": shop.training.model_copy(update={"trials": 0})})
+    split = fit_models(rows, untuned).split
+    assert len(fitted) == len(set(fitted))
+    folds = {
+        *out_of_time_folds(split.test.train, shop.task.horizon),
+        *out_of_time_folds(split.all_cutoffs, shop.task.horizon),
+    }
+    assert len(fitted) == 1 + len({fold.train for fold in folds} | {split.test.train})
+
+
 def test_no_customer_is_in_the_bundles(learned: FittedModels, rows: Snapshots, tmp_path: Path) -> None:
     assert learned.value is not None
     text = "".join(p.read_text() for p in learned.value.save(tmp_path / "m").iterdir())
@@ -145,3 +165,9 @@ def test_who_was_left_out_for_a_contact_is_said(learned: FittedModels, rows: Sna
     (note,) = contacted_note(replace(rows, touched=rows.rows.num_rows))
     assert "(50.0%) are left out" in note and f"{rows.rows.num_rows:,} of" in note
     assert f"note: {note}" in training_text(replace(learned, notes=(note,)))
+
+
+def test_a_study_is_another_one_if_labels_wait_longer(rows: Snapshots) -> None:
+    waiting = replace(rows, label_delay=replace(rows.label_delay, wait=rows.label_delay.wait + 3))
+    names = {_study_name(kind, known, 7) for kind in ("churn", "spend") for known in (rows, waiting)}
+    assert len(names) == 4

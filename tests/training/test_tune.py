@@ -13,7 +13,7 @@ import pytest
 from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.tune import MAX_TREES, Labelled, StudyFile, later_loss, tune_models
+from training.tune import MAX_TREES, Labelled, StudyFile, later_losses, tune_models
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -139,4 +139,7 @@ def test_the_loss_on_a_later_cutoff_is_that_of_the_margin() -> None:
     (rows, churned), (later, outcome) = _fold(0)
     p = ChurnClassifier(seed=1).fit(rows.features, churned).predict_proba(later.features)[:, 1]
     expected = -np.mean(outcome * np.log(p) + (1 - outcome) * np.log(1 - p))
-    assert later_loss(ChurnClassifier(seed=1), ((rows, churned), (later, outcome))) == pytest.approx(expected)
+    one, other = ChurnClassifier(seed=1), ChurnClassifier(seed=1, num_leaves=4)
+    losses = later_losses([one, other], ((rows, churned), (later, outcome)), seed=1)
+    assert losses[0] == pytest.approx(expected)
+    assert losses[1] != losses[0]

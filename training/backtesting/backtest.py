@@ -22,13 +22,13 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
-from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.label_delay import label_delay_note
 from features.snapshots import build
 from features.snapshots.build import Snapshots
+from features.storage.atomic_files import atomic_folder
 from training.backtesting.rolling import POOLED, CutoffPredictions, RollingEvaluation, evaluate_rolling
 from training.data.prediction import Prediction, PredictionInterval
 from training.data.time_split import Fold, Sample, fold_at, sample_at, training_sample, why_too_few

@@ -22,11 +22,11 @@ from mlflow.entities import Metric
 from mlflow.utils.time import get_current_time_millis
 from tqdm import tqdm
 
-from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.errors import DataError
 from features.snapshots import build
 from features.snapshots.build import Snapshots
+from features.storage.atomic_files import atomic_folder
 from training.backtesting.backtest import backtest_folds, log_folder, predict_with_ours
 from training.data.prediction import Prediction
 from training.data.time_split import Fold, Sample, sample_at, training_sample, why_too_few

@@ -9,14 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from features.heavy_amounts import ordinary_limit
-from features.snapshots.build import Snapshots
+from features.snapshots.build import KEYS, Snapshots
+
+LABELS = ("churned", "value")
 
 
 def value_limits(snapshots: Snapshots) -> dict[str, float]:
     """For each column of values the largest that is not heavy; infinity if none is heavy.
 
     Args:
-        snapshots: With labels.
+        snapshots: With labels; those that were not known by `known_by` decide nothing.
 
     Returns:
         Limits by column: 'value', and those of longer horizons.
@@ -38,5 +40,6 @@ def heavy_value_note(snapshots: Snapshots) -> tuple[str, ...]:
 
 
 def _known_values(snapshots: Snapshots, name: str) -> np.ndarray:
-    """The values of a column that are known, as floats."""
-    return snapshots.rows[name].drop_null().to_numpy().astype(float)
+    """The values of a column that are known, or were by `known_by`, as floats."""
+    rows = snapshots.rows.select([*KEYS, *LABELS, *snapshots.task.longer])
+    return snapshots.labelled(rows)[name].drop_null().to_numpy().astype(float)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
 from training.data.category_levels import encode_sample, learn_levels
-from training.data.time_split import Fold, Sample, recency_weights, sample_at, training_sample, why_too_few
+from training.data.time_split import Fold, Sample, recency_weights, sample_at, why_too_few
 from training.models.churn import ChurnClassifier
-from training.models.lightgbm_base import LightGBMEstimator
+from training.models.lightgbm_base import BinnedFeatures, LightGBMEstimator, bin_features
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
 from training.models.spend import SpendRegressor, positive_spend
 
@@ -22,6 +23,7 @@ PRIOR_HALF = 1.5  # half-life of rows, in horizons: the prior has few weights, s
 TREES_HALF = 4.0
 CORRECTING_SHARE = 0.5  # number of trees that correct the prior, as a share of the number that stand alone
 Parameters = Mapping[str, Mapping[str, Any]]
+FittedBefore = dict[tuple[tuple[date, ...], date | None], "BaseModels"]  # of one seed and parameters, by rows
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,13 @@ class OutOfTimeFold:
 
 
 def predict_out_of_time(
-    snapshots: Snapshots, seed: int, fold: Fold, age: float, same_season: bool, parameters: Parameters
+    snapshots: Snapshots,
+    seed: int,
+    fold: Fold,
+    age: float,
+    same_season: bool,
+    parameters: Parameters,
+    fitted: FittedBefore,
 ) -> OutOfTimeFold | None:
     """Fits base models on a fold's training cutoffs and predicts its test cutoff.
 
@@ -72,15 +80,17 @@ def predict_out_of_time(
         age: See `fold_ages`.
         same_season: See `in_same_season`.
         parameters: See `fit_ensemble`.
+        fitted: See `fit_ensemble`.
 
     Returns:
         The predictions. None if the fold is too small: it needs churned and retained customers on both sides, and some
         spenders if there is money.
     """
-    train, truth = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
-    if why_too_few(train, truth, has_money(snapshots)):
+    known_then, truth = snapshots.as_known(fold.test), sample_at(snapshots, [fold.test])
+    if why_too_few(sample_at(known_then, fold.train), truth, has_money(snapshots)):
         return None
-    return predict_margins(fit_base_models(train, snapshots, seed, parameters), fold, age, same_season, truth)
+    base_models = fit_at_cutoffs(known_then, fold.train, seed, parameters, fitted)
+    return predict_margins(base_models, fold, age, same_season, truth)
 
 
 def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season: bool, truth: Sample) -> OutOfTimeFold:
@@ -106,6 +116,27 @@ def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season
     return OutOfTimeFold(fold, age, same_season, truth, churn, spend)
 
 
+def fit_at_cutoffs(
+    snapshots: Snapshots, cutoffs: Sequence[date], seed: int, parameters: Parameters, fitted: FittedBefore
+) -> BaseModels:
+    """Fits the base models on some cutoffs, unless that was done before.
+
+    Args:
+        snapshots: With labels at all of these cutoffs, as they were known then.
+        cutoffs: The training cutoffs.
+        seed: Seed of the trees.
+        parameters: See `fit_ensemble`.
+        fitted: See `fit_ensemble`.
+
+    Returns:
+        The base models.
+    """
+    key = (tuple(sorted(cutoffs)), snapshots.known_by)
+    if key not in fitted:
+        fitted[key] = fit_base_models(sample_at(snapshots, cutoffs), snapshots, seed, parameters)
+    return fitted[key]
+
+
 def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters: Parameters) -> BaseModels:
     """Fits every base model; later cutoffs weigh more.
 
@@ -124,10 +155,11 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
         recency_weights(rows.dates, snapshots.task.horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
     )
     fixed = {"seed": seed, "categorical": tuple(levels)}
+    binned = bin_features(rows.features, tuple(levels))
     prior = fit_churn_prior(rows.features, rows.churned, prior_weight)
-    churn = fit_margins(
-        prior, ChurnClassifier, rows, rows.churned, tree_weight, {**parameters.get("churn", {}), **fixed}
-    )
+    tuned = {**parameters.get("churn", {}), **fixed}
+    start = prior.predict(rows.features)
+    churn = fit_margins(prior, start, ChurnClassifier, binned, rows.churned, tree_weight, tuned)
     if not has_money(snapshots):
         return BaseModels(levels, churn, ())
     returned = rows.churned == 0
@@ -135,7 +167,10 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     spend = positive_spend(rows.spend)
     prior = fit_spend_prior(rows.features, spend, prior_weight)
     tuned = {**parameters.get("spend", {}), **fixed}
-    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, rows, spend, tree_weight, tuned))
+    start = prior.predict(rows.features)
+    return BaseModels(
+        levels, churn, fit_margins(prior, start, SpendRegressor, binned.take(returned), spend, tree_weight, tuned)
+    )
 
 
 def has_money(snapshots: Snapshots) -> bool:
@@ -145,18 +180,20 @@ def has_money(snapshots: Snapshots) -> bool:
 
 def fit_margins(
     prior: Margin,
+    start: np.ndarray,
     estimator: type[LightGBMEstimator],
-    rows: Sample,
+    rows: BinnedFeatures,
     label: np.ndarray,
     weight: np.ndarray,
     parameters: Mapping[str, Any],
 ) -> tuple[Margin, ...]:
-    """Fits trees alone, and trees that correct the prior.
+    """Fits trees alone, and trees that correct the prior, on the same bins.
 
     Args:
         prior: A fitted linear model.
+        start: Its margins (n,) of the training rows.
         estimator: The class of the trees.
-        rows: Training rows (n), text as codes.
+        rows: The features of the training rows (n).
         label: Labels (n,).
         weight: Weights (n,) of the rows.
         parameters: Of the estimator.
@@ -164,9 +201,9 @@ def fit_margins(
     Returns:
         Three margins: the prior, the trees alone, and the prior with trees that correct it.
     """
-    plain = estimator(**parameters).fit_margin(rows.features, label, weight=weight)
+    plain = estimator(**parameters).fit_binned(rows, label, weight=weight)
     correcting_trees = max(1, round(CORRECTING_SHARE * plain.n_estimators))
     correcting = estimator(**{**parameters, "n_estimators": correcting_trees})
-    correcting.fit_margin(rows.features, label, start=prior.predict(rows.features), weight=weight)
+    correcting.fit_binned(rows, label, start=start, weight=weight)
     corrected = Margin(prior.intercept, prior.terms, (correcting.booster_.model_to_string(),), (1.0,))
     return prior, Margin(trees=(plain.booster_.model_to_string(),), weights=(1.0,)), corrected

@@ -33,8 +33,10 @@ from training.data.time_split import (
 )
 from training.models.base_models import (
     BaseModels,
+    FittedBefore,
     OutOfTimeFold,
     Parameters,
+    fit_at_cutoffs,
     fit_base_models,
     predict_margins,
     predict_out_of_time,
@@ -110,7 +112,11 @@ class FittedEnsemble:
 
 
 def fit_ensemble(
-    snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters
+    snapshots: Snapshots,
+    config: Config,
+    cutoffs: Sequence[date],
+    parameters: Parameters,
+    fitted: FittedBefore | None = None,
 ) -> FittedEnsemble:
     """Fits models on some mature cutoffs and calibrates them on the later ones among these.
 
@@ -119,16 +125,18 @@ def fit_ensemble(
         config: Seed and interval.
         cutoffs: The only cutoffs that are used.
         parameters: Of the trees, by 'churn' and 'spend'; missing ones have their defaults.
+        fitted: Base models of these snapshots and parameters that were fitted before, which are not fitted again; those
+            that are fitted now are added. None: there are none.
 
     Returns:
         The models with their out-of-time predictions.
     """
     with threadpool_limits(1, user_api="blas"):  # BLAS sums depend on the number of threads
-        return _fit_ensemble(snapshots, config, cutoffs, parameters)
+        return _fit_ensemble(snapshots, config, cutoffs, parameters, {} if fitted is None else fitted)
 
 
 def _fit_ensemble(
-    snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters
+    snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters, fitted: FittedBefore
 ) -> FittedEnsemble:
     folds = out_of_time_folds(cutoffs, snapshots.task.horizon)
     when = (folds, cutoffs, snapshots.task.horizon)
@@ -136,9 +144,9 @@ def _fit_ensemble(
     out_of_time = tuple(
         predicted
         for fold, age, same in dated_folds
-        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, age, same, parameters))
+        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, age, same, parameters, fitted))
     )
-    base_models = fit_base_models(sample_at(snapshots, cutoffs), snapshots, config.training.seed, parameters)
+    base_models = fit_at_cutoffs(snapshots, cutoffs, config.training.seed, parameters, fitted)
     calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval)
     if not out_of_time and base_models.spend:
         calibration = replace(calibration, spread=_spread_across_customers(snapshots, config, cutoffs, parameters))

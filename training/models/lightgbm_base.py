@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import lightgbm as lgb
@@ -16,6 +17,42 @@ FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "featur
 # A customer appears at many cutoffs, so a level has more rows than customers. It therefore needs more rows than
 # LightGBM's default asks for (cat_smooth is 10 there), and no split rests on a group below 100 rows.
 CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
+
+
+@dataclass(frozen=True)
+class BinnedFeatures:
+    """Features of training rows, put into bins once for any number of fits.
+
+    Attributes:
+        data: LightGBM's bins, without the features themselves.
+        names: The columns.
+    """
+
+    data: lgb.Dataset
+    names: tuple[str, ...]
+
+    def take(self, mask: np.ndarray) -> BinnedFeatures:
+        """The rows where `mask` (n,) holds, in the same bins."""
+        return BinnedFeatures(self.data.subset(np.flatnonzero(mask).tolist()).construct(), self.names)
+
+
+def bin_features(X: pa.Table, categorical: Sequence[str | int]) -> BinnedFeatures:
+    """Puts the features of training rows into bins.
+
+    Args:
+        X: Features (n, p); text as codes.
+        categorical: Columns that hold codes of levels: their names or positions.
+
+    Returns:
+        The bins.
+
+    Raises:
+        ValueError: A column holds no numbers.
+    """
+    refuse_text(X, "LightGBM")
+    places = [c if isinstance(c, int) else X.column_names.index(c) for c in categorical]
+    data = lgb.Dataset(X, label=np.zeros(X.num_rows), params=dict(FIXED), categorical_feature=places)
+    return BinnedFeatures(data.construct(), tuple(X.column_names))
 
 
 class LightGBMEstimator(BaseEstimator, ABC):
@@ -89,6 +126,27 @@ class LightGBMEstimator(BaseEstimator, ABC):
         self._train(X, self._label(y), start, weight)
         return self
 
+    def fit_binned(
+        self, rows: BinnedFeatures, y: np.ndarray, start: np.ndarray | None = None, weight: np.ndarray | None = None
+    ) -> Self:
+        """Fits the trees on features that are in bins already.
+
+        Args:
+            rows: The features (n rows); their labels, weights and margins are replaced.
+            y: As in `fit_margin`.
+            start: As in `fit_margin`.
+            weight: As in `fit_margin`.
+
+        Returns:
+            This estimator.
+        """
+        self.feature_names_in_ = np.array(rows.names, dtype=object)
+        self.n_features_in_ = len(rows.names)
+        for field, values in (("label", self._label(y)), ("weight", weight), ("init_score", start)):
+            rows.data.set_field(field, values)
+        self.booster_ = lgb.train(self.lightgbm_parameters(), rows.data, num_boost_round=self.n_estimators)
+        return self
+
     @abstractmethod
     def _label(self, y: np.ndarray) -> np.ndarray:
         """The labels (n,) as LightGBM takes them; raises ValueError if they cannot be learned."""
@@ -112,28 +170,29 @@ class LightGBMEstimator(BaseEstimator, ABC):
             return validate_data(self, X, reset=False, ensure_all_finite="allow-nan", dtype=np.float64)
         if X.column_names != list(self.feature_names_in_):
             raise ValueError(f"{type(self).__name__}: columns are not those of fit: {X.column_names}")
-        self._refuse_text(X)
+        refuse_text(X, type(self).__name__)
         return X
 
     def _check_training_data(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
         """Features and labels for training; Arrow tables are not converted."""
         if not isinstance(X, pa.Table):
             return validate_data(self, X, y, ensure_all_finite="allow-nan", dtype=np.float64, ensure_min_samples=2)
-        self._refuse_text(X)
+        refuse_text(X, type(self).__name__)
         self.feature_names_in_ = np.array(X.column_names, dtype=object)
         self.n_features_in_ = X.num_columns
         return X, np.asarray(y)
-
-    def _refuse_text(self, X: pa.Table) -> None:
-        """Raises ValueError for a column without numbers, on which LightGBM would abort the process."""
-        wrong = [f.name for f in X.schema if not (pa.types.is_floating(f.type) or pa.types.is_integer(f.type))]
-        if wrong:
-            raise ValueError(
-                f"{type(self).__name__}: column {wrong[0]!r} holds {X.schema.field(wrong[0]).type}; expected numbers "
-                "(training.data.category_levels gives text columns their codes)"
-            )
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def refuse_text(X: pa.Table, who: str) -> None:
+    """Raises ValueError for a column without numbers, on which LightGBM would abort the process."""
+    wrong = [f.name for f in X.schema if not (pa.types.is_floating(f.type) or pa.types.is_integer(f.type))]
+    if wrong:
+        raise ValueError(
+            f"{who}: column {wrong[0]!r} holds {X.schema.field(wrong[0]).type}; expected numbers "
+            "(training.data.category_levels gives text columns their codes)"
+        )

@@ -38,6 +38,7 @@ from training.models.base_models import PRIOR_HALF, TREES_HALF, fit_margins
 from training.models.calibration import fit_level
 from training.models.ensemble import predict_value_uncalibrated
 from training.models.intervals import fit_spread
+from training.models.lightgbm_base import bin_features
 from training.models.linear_prior import fit_gain_prior
 from training.models.spend import GainRegressor
 from training.models.stacking import money_stacking_weights, weighted_sum
@@ -177,7 +178,8 @@ def _fit_base_models(
     )
     prior = fit_gain_prior(rows.features, gained, prior_weight)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    return fit_margins(prior, GainRegressor, rows, gained, tree_weight, fixed)
+    binned = bin_features(rows.features, tuple(levels))
+    return fit_margins(prior, prior.predict(rows.features), GainRegressor, binned, gained, tree_weight, fixed)
 
 
 def _out_of_time_gains(

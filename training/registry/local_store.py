@@ -16,12 +16,12 @@ from urllib.parse import quote, unquote, urlsplit
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from features.atomic_files import atomic_file
 from features.config.load import Config
 from features.errors import UsageError
-from features.file_locks import exclusive_lock
-from features.system_errors import explain_system_error
-from features.user_paths import real_path
+from features.storage.atomic_files import atomic_file
+from features.storage.file_locks import exclusive_lock
+from features.storage.system_errors import explain_system_error
+from features.storage.user_paths import real_path
 from training.registry.tracking_store import ARTIFACTS, LOCAL_SCHEME, store_file
 
 PATIENCE = 120.0  # seconds that a second first use waits for the first

@@ -27,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.config.load import Config
 from features.errors import UsageError
-from features.system_errors import explain_system_error
+from features.storage.system_errors import explain_system_error
 from training.evaluation.evaluate import Evaluation
 from training.registry.local_store import prepare_local_store
 from training.registry.run_record import EVALUATION_TABLES, TrainingRecord

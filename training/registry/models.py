@@ -25,7 +25,7 @@ from features import phrases
 from features.config.load import Config
 from features.errors import DataError
 from features.intake.log import Business, config_of
-from features.json_files import file_digest
+from features.storage.json_files import file_digest
 from training.artifact import bundle as bundle_code
 from training.artifact import margin, model_files, reasons, spread
 from training.artifact.bundle import ModelBundle

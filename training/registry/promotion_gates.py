@@ -216,12 +216,12 @@ def gates_text(decision: PromotionDecision) -> str:
         f"champion against challenger on {comparison.customers:,} customers at {comparison.cutoff} "
         f"(the champion: {comparison.how})",
         "",
-        f"{'':<24}{'champion':>14}{'challenger':>14}   difference (95% confidence interval)",
+        f"{'':<26}{'champion':>14}{'challenger':>14}   difference (95% confidence interval)",
     ]
     for row in comparison.table.itertuples():
         better = "higher is better" if row.metric in HIGHER_IS_BETTER else "closer to 0 is better"
         gap = f"{row.difference:+,.4g} ({row.low:+,.4g} to {row.high:+,.4g})"
-        lines.append(f"{TITLES[row.metric]:<24}{row.champion:>14,.4g}{row.challenger:>14,.4g}   {gap:<42}{better}")
+        lines.append(f"{TITLES[row.metric]:<26}{row.champion:>14,.4g}{row.challenger:>14,.4g}   {gap:<42}{better}")
     return "\n".join([*lines, "", *(f"{'passed' if gate.passed else 'FAILED'}  {gate}" for gate in decision.gates)])
 
 

@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from features.atomic_files import atomic_folder
 from features.config.load import Config
 from features.config.plan import without_customer_ids
 from features.config.table_sections import TableSection
 from features.errors import UsageError
 from features.slugs import word_slug
 from features.snapshots.build import Snapshots
+from features.storage.atomic_files import atomic_folder
 from training.artifact.bundle import ModelBundle
 from training.artifact.model_files import BundleError
 from training.artifact.reasons import Wording
@@ -43,6 +43,7 @@ EVALUATION_TABLES = ("metrics", "differences", "groups")
 WORDING_FIELDS = tuple(field.name for field in fields(Wording) if field.name != "name")
 ALIKE = "alike-"  # before the names of bundles that treat everybody alike
 FACTS_FILE, RUN_FOLDER, BUNDLES_FOLDER, CARD_FILE = "facts.json", "run", "bundles", "model_card.md"
+SHARE = "customers_share"  # parameter of a run: of the log's customers, those that it used; 1 in runs without it
 FORMAT = 2
 
 
@@ -235,6 +236,7 @@ def _params(fitted: FittedModels, snapshots: Snapshots, config: Config) -> dict[
         "features": len(snapshots.features),
         "own_features": snapshots.own,
         "rows": snapshots.rows.num_rows,
+        SHARE: snapshots.choice.share if snapshots.choice else 1.0,
         "cutoffs": len(fitted.split.all_cutoffs),
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,

@@ -7,8 +7,8 @@ Biometrika 108, 2021, compare causal models by such losses).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -69,19 +69,23 @@ def evaluate_forward(
     experiment: ExperimentData,
     cutoffs: np.ndarray,
     evaluated: Sequence[EvaluatedEffect],
-    horizon: int,
+    ends: np.ndarray,
+    known_then: Callable[[date], Mapping[str, np.ndarray]],
     *,
     seed: int,
     folds: int,
     money: str,
 ) -> tuple[ForwardComparison, ...]:
-    """Fit on early rounds alone, a horizon before the later ones, and compare on these with the average effect for all.
+    """Fit on early entries alone, and compare on later rounds with the average effect for all.
+
+    The outcomes of the early entries were complete when the later rounds began, and are those that were known then.
 
     Args:
         experiment: Who received what, and the outcomes.
         cutoffs: First day (n,) of each entry's round.
         evaluated: The effects of the full experiment, with their doubly robust scores.
-        horizon: Days over which outcomes count.
+        ends: First day (n,) after the interval of each entry's outcomes.
+        known_then: Returns the outcomes (n,) by name as known before a round began.
         seed: The only source of randomness.
         folds: Number of folds of customers.
         money: The outcome whose effect is proportional to the outcome without any action.
@@ -89,12 +93,13 @@ def evaluate_forward(
     Returns:
         One comparison for each outcome and action; none if there are too few rounds or customers.
     """
-    split = _split_day(experiment, cutoffs, horizon)
+    split = _split_day(experiment, cutoffs, ends)
     if split is None:
         return ()
-    early, late = np.asarray(cutoffs + np.timedelta64(horizon, "D") <= split), cutoffs >= split
+    early, late = np.asarray(ends <= split), cutoffs >= split
+    known = replace(experiment, outcomes=dict(known_then(split.astype(date))))
     model = estimate_effects(
-        experiment.rows(early), seed=seed, folds=min(folds, MAX_FOLDS), resamples=2, proportional=(money,)
+        known.rows(early), seed=seed, folds=min(folds, MAX_FOLDS), resamples=2, proportional=(money,)
     ).bundle
     comparisons = []
     for one, here in _with_offered_entries(experiment, evaluated):
@@ -155,15 +160,15 @@ def same_prediction_target(champion: UpliftBundle, estimates: UpliftEstimates) -
     return same_days and ours.task["horizon"] == champion.task["horizon"] and ours.source == champion.source
 
 
-def _split_day(experiment: ExperimentData, cutoffs: np.ndarray, horizon: int) -> np.datetime64 | None:
-    """The latest day that leaves enough customers from it on, and enough a horizon before it; None if there is none."""
+def _split_day(experiment: ExperimentData, cutoffs: np.ndarray, ends: np.ndarray) -> np.datetime64 | None:
+    """The latest round that leaves enough customers from it on, and enough whose outcomes end by it; else None."""
     for day in np.unique(cutoffs)[::-1]:
-        late, early = cutoffs >= day, cutoffs + np.timedelta64(horizon, "D") <= day
+        late, early = cutoffs >= day, ends <= day
         if late.mean() < MIN_LATE_SHARE:
             continue
         arms = range(1 + len(experiment.actions))
         if all(_count_customers(experiment, part, arm) >= MIN_CUSTOMERS for part in (early, late) for arm in arms):
-            return np.datetime64(day)
+            return np.datetime64(day, "D")
     return None
 
 

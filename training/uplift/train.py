@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.atomic_files import atomic_folder
 from features.campaigns import uplift_dataset
 from features.campaigns.required_contacts import require_uplift_contacts
 from features.campaigns.uplift_dataset import UpliftDataset
@@ -20,6 +19,7 @@ from features.config.load import Config
 from features.definitions import feature_definitions
 from features.heavy_amounts import ordinary_limit
 from features.intake.log import Business, opened
+from features.storage.atomic_files import atomic_folder
 from training.registry import aliases, mlflow_tracking
 from training.registry.models import RegisteredVersion
 from training.registry.provenance import runtime_environment
@@ -142,14 +142,10 @@ def experiment_from_trials(dataset: UpliftDataset, config: Config) -> Experiment
     A value that outweighs all others is taken for the largest of the others (`ordinary_limit`).
     """
     rows, accepted = dataset.rows, config.uplift.observational
-    outcomes = {RETURN: rows["returned"].to_numpy()}
-    if config.events.amount:
-        value = rows["value"].to_numpy()
-        outcomes[VALUE] = np.minimum(value, ordinary_limit(value))
     return experiment_from_columns(
         rows.select(dataset.names),
         rows["action"].to_numpy(zero_copy_only=False),
-        outcomes,
+        _outcomes(rows["returned"].to_numpy(), rows["value"].to_numpy(), config),
         control=dataset.control,
         propensity=None if accepted else rows["propensity"].to_numpy(),
         customers=rows["customer_id"].to_numpy(zero_copy_only=False),
@@ -157,6 +153,12 @@ def experiment_from_trials(dataset: UpliftDataset, config: Config) -> Experiment
         actions=config.uplift.actions,
         source="observational" if accepted else "measured",
     )
+
+
+def _outcomes(returned: np.ndarray, value: np.ndarray, config: Config) -> dict[str, np.ndarray]:
+    """The outcomes by name, with the cap of values that these allow; NaN where they are not known."""
+    money = {VALUE: np.minimum(value, ordinary_limit(value))} if config.events.amount else {}
+    return {RETURN: returned, **money}
 
 
 def refusal_reasons(estimates: UpliftEstimates) -> list[str]:
@@ -275,9 +277,14 @@ def _comparisons(
     estimates: UpliftEstimates, dataset: UpliftDataset, experiment: ExperimentData, config: Config
 ) -> tuple[ForwardComparison, ...]:
     """Comparisons on later rounds, and with the champion if it predicts the same."""
-    cutoffs = dataset.rows["cutoff"].to_numpy().astype("datetime64[D]")
+    cutoffs, days = (dataset.rows[name].to_numpy().astype("datetime64[D]") for name in ("cutoff", "day"))
+
+    def known_then(day: date) -> dict[str, np.ndarray]:
+        known = dataset.outcomes_as_known(day)
+        return _outcomes(known.returned.to_numpy(), known.value.to_numpy(), config)
+
     comparisons = forward_evaluation.evaluate_forward(
-        experiment, cutoffs, estimates.evaluated, dataset.task.horizon.days,
+        experiment, cutoffs, estimates.evaluated, days + np.timedelta64(dataset.task.horizon.days, "D"), known_then,
         seed=config.training.seed, folds=config.uplift.folds, money=VALUE,
     )  # fmt: skip
     champion = registry.load_uplift_champion(config)

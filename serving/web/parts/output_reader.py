@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from features.config.load import Config
 from features.errors import DataError
-from features.json_files import file_digest
 from features.outputs.manifests import Manifest, ScoreManifest, read_manifest
+from features.storage.json_files import file_digest
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language, get_language

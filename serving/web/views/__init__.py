@@ -18,7 +18,7 @@ __getattr__, __all__ = lazy_exports(
             "parse_filter",
             "scored_name",
         ],
-        "experiments": ["experiment_results"],
+        "experiments": ["campaigns_page", "experiment_results"],
         "monitoring": ["models_page", "monitoring_page", "newest_alerts", "nightly_runs"],
         "overview": ["overview_page"],
         "plan": [

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 
 from features.campaigns.live_plans import plans_of_cutoff
 from features.outputs.layout import PLAN_TABLE
 from features.outputs.parquet_files import open_parquet
-from serving.charts.live_svg import TimeSeries, format_tick, line_chart, waterfall_bar
+from serving.charts.cells import waterfall_bar
+from serving.charts.lines import TimeSeries, line_chart
 from serving.language.feature_phrases import config_features
 from serving.language.formats import NumberFormat, format_share
 from serving.segmentation.affinity import offered_kinds
@@ -144,18 +146,18 @@ def _past(site: Site, customer: str, form: NumberFormat, money: bool) -> dict[st
     risk = [row["churn_probability"] for _, row in rows_by_day]
     details = ", ".join(f"{day}: {format_share(value, site.tr)}" for day, value in zip(when, risk, strict=True))
     alt = site.tr("Risk of leaving at each cutoff. {details}.", details=details)
+    links = [f"/customer?{urlencode({'id': customer, 'cutoff': day})}" for day in when]
     history: dict[str, Any] = {
         "rows": rows_by_day,
-        "risk": line_chart(alt, when, [TimeSeries("risk", risk)], lambda v: f"{v:.0%}", 1.0),
+        "risk": line_chart("risk", alt, when, [TimeSeries(site.tr("Risk"), risk, links=links)], "{:.0%}".format, 1.0),
     }
     if money:
         value = [row["value"] for _, row in rows_by_day]
         details = ", ".join(f"{day}: {form.money(v or 0.0)}" for day, v in zip(when, value, strict=True))
-        drawn = TimeSeries(
-            "value", value, [r.get("value_low") for _, r in rows_by_day], [r.get("value_high") for _, r in rows_by_day]
-        )
+        low, high = ([row.get(f"value_{end}") for _, row in rows_by_day] for end in ("low", "high"))
+        drawn = TimeSeries(site.tr("Value"), value, low, high, links=links)
         alt = site.tr("Expected value at each cutoff, with its prediction interval. {details}.", details=details)
-        history["value"] = line_chart(alt, when, [drawn], format_tick)
+        history["value"] = line_chart("value", alt, when, [drawn], form.money)
     return history
 
 

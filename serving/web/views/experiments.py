@@ -8,8 +8,10 @@ from typing import Any
 
 from features.outputs.layout import MEASUREMENT
 from features.outputs.manifests import Measurement
-from serving.charts.live_svg import interval_cell
-from serving.language.formats import NumberFormat
+from serving.campaigns.overview import list_campaigns
+from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from serving.charts.cells import interval_cell
+from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_, Language
 from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest
 from serving.web.views.plan import plan_names
@@ -30,11 +32,7 @@ VERDICTS = {
 
 
 def experiment_results(site: Site) -> list[dict[str, Any]]:
-    """Read the results of every measured plan, newest first.
-
-    Raises:
-        MissingOutput: None is measured.
-    """
+    """Read the results of every measured plan, newest first."""
     results = []
     for name in plan_names(site):
         day, campaign = name.split("/")
@@ -42,9 +40,25 @@ def experiment_results(site: Site) -> list[dict[str, Any]]:
         stored = read_stored_manifest(site, place, Measurement)
         if stored is not None:
             results.append(_experiment(name, stored[0], site.tr))
-    if not results:
-        raise MissingOutput(site.tr("No plan has been measured yet."), "regulars measure CUTOFF/CAMPAIGN")
     return results
+
+
+def campaigns_page(site: Site) -> dict[str, Any]:
+    """List all campaigns, what is believed of each action, and what to try next.
+
+    Raises:
+        MissingOutput: There is no plan.
+    """
+    overview = list_campaigns(site.config)
+    if not overview.campaigns:
+        raise MissingOutput(site.tr("There is no plan yet."), "regulars plan --cutoff D --budget B")
+    return {
+        "rows": campaign_rows(overview, site.tr),
+        "beliefs": belief_rows(overview, site.tr),
+        "sentences": list(next_step_sentences(overview, site.tr)),
+        "money": overview.money,
+        "interval": format_share(overview.interval, site.tr),
+    }
 
 
 def _experiment(name: str, facts: Measurement, tr: Language) -> dict[str, Any]:

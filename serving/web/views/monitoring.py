@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from features.outputs.manifests import MonitoringRecord, NightRecord
-from serving.charts.live_svg import TimeSeries, line_chart
+from serving.charts.lines import TimeSeries, line_chart
 from serving.language.messages import N_
 from serving.markdown import render_card
 from serving.web.parts.output_reader import (
@@ -29,11 +29,11 @@ METRICS = {
 }
 
 
-def newest_alerts(site: Site) -> list[dict[str, Any]]:
-    """Read the alerts of the newest monitored cutoff, most severe first; none if nothing is monitored."""
+def newest_alerts(site: Site) -> list[dict[str, Any]] | None:
+    """Read the alerts of the newest monitored cutoff, most severe first; None if nothing is monitored."""
     monitored_days = site.config.outputs.monitored_cutoffs()
     findings = _monitored(site, monitored_days[-1]) if monitored_days else None
-    return _by_gravity(findings["alerts"]) if findings else []
+    return None if findings is None else _by_gravity(findings["alerts"])
 
 
 def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
@@ -103,13 +103,14 @@ def _by_gravity(alert_list: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _pictures(site: Site, findings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Draw each metric of all customers over cutoffs: estimated before outcomes were known, and realised."""
-    charts = []
+    charts: list[dict[str, Any]] = []
     rows = [row for row in findings["performance"] if not row.get("segment") or row.get("segment") == "all"]
+    estimated, realised = site.tr("estimated"), site.tr("realised")
     for metric in dict.fromkeys(row.get("metric") for row in rows):
         metric_rows = sorted((row for row in rows if row.get("metric") == metric), key=lambda row: str(row["cutoff"]))
         when = [date.fromisoformat(str(row["cutoff"])) for row in metric_rows]
         foresight = [{**row, "realised": None} if row.get("learned") else row for row in metric_rows]
-        drawn = [_line(metric_rows, "estimated", False), _line(foresight, "realised", True)]
+        drawn = [_line(metric_rows, "estimated", estimated, False), _line(foresight, "realised", realised, True)]
         format_number, name = partial(format_metric, metric), metric_name(site, metric)
         details = "; ".join(
             f"{row['cutoff']}: {_format_or_dash(row.get('estimated'), format_number)} / "
@@ -118,13 +119,14 @@ def _pictures(site: Site, findings: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
         alt = site.tr("{metric} at each cutoff, estimated / realised. {details}.", metric=name, details=details)
         if any(value is not None for line in drawn for value in line.values):
-            charts.append({"metric": name, "svg": line_chart(alt, when, drawn, format_number)})
+            svg = line_chart(f"performance-{len(charts)}", alt, when, drawn, format_number)
+            charts.append({"metric": name, "svg": svg})
     return charts
 
 
-def _line(rows: list[dict[str, Any]], name: str, hollow: bool) -> TimeSeries:
-    low, high = ([_number(row.get(f"{name}_{end}")) for row in rows] for end in ("low", "high"))
-    return TimeSeries(name, [_number(row.get(name)) for row in rows], low, high, hollow)
+def _line(rows: list[dict[str, Any]], column: str, name: str, hollow: bool) -> TimeSeries:
+    low, high = ([_number(row.get(f"{column}_{end}")) for row in rows] for end in ("low", "high"))
+    return TimeSeries(name, [_number(row.get(column)) for row in rows], low, high, hollow)
 
 
 def _number(value: object) -> float | None:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from serving.charts import figures
-from serving.charts.live_svg import inline_figure
+from serving.charts.bars import Bar, Column, columns, horizontal_bars
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
 from serving.scoring import value_tiers
@@ -46,7 +45,7 @@ def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
         "top": top,
-        "spread": _spread(site, cells),
+        "spread": _spread(site, at, cells),
         "drivers": _drivers(site, at, form),
         "groups": [_group(site, cells, name, rules) for name in FILTER_COLUMNS],
     }
@@ -65,14 +64,17 @@ def _interval(site: Site, at: ScoredCutoff) -> tuple[float, float] | tuple[None,
     return total_value_interval(churn, value, at_risk, read_spread(at.manifest.spread))
 
 
-def _spread(site: Site, cells: Sequence[Mapping[str, Any]]) -> Markup:
-    """Draw the number of customers by tenths of risk."""
-    counts = [sum(cell["customers"] for cell in cells if cell["step"] == step) for step in range(10)]
-    labels = [f"{low}–{low + 10}%" for low in range(0, 100, 10)]
-    details = ", ".join(f"{label}: {count:,}" for label, count in zip(labels, counts, strict=True))
+def _spread(site: Site, at: ScoredCutoff, cells: Sequence[Mapping[str, Any]]) -> Markup:
+    """Draw the number of customers by tenths of risk, each with a link to its customers."""
+    bars = []
+    for step, low in enumerate(range(0, 100, 10)):
+        count = sum(cell["customers"] for cell in cells if cell["step"] == step)
+        tip = site.tr("risk of {low} to {high}%: {n} customers", low=low, high=low + 10, n=f"{count:,}")
+        link = f"/customers?risk_from={low}&risk_to={low + 10}&cutoff={at.cutoff}"
+        bars.append(Column(f"{low}–{low + 10}%", count, tip, low >= 100 * value_tiers.AT_RISK, link))
+    details = ", ".join(f"{bar.label}: {bar.size:,}" for bar in bars)
     alt = site.tr("Customers by risk of leaving. {details}.", details=details)
-    solid, axis = int(value_tiers.AT_RISK * 10), site.tr("risk of leaving")
-    return inline_figure(lambda: figures.histogram("spread", alt, labels, counts, solid, axis))
+    return columns("spread", alt, bars, site.tr("risk of leaving"))
 
 
 def _drivers(site: Site, at: ScoredCutoff, form: NumberFormat) -> list[dict[str, Any]]:
@@ -90,17 +92,17 @@ def _drivers(site: Site, at: ScoredCutoff, form: NumberFormat) -> list[dict[str,
     return charts
 
 
-def _drawn(kind: str, title: str, bars: Sequence[figures.Bar]) -> Markup:
+def _drawn(kind: str, title: str, bars: Sequence[Bar]) -> Markup:
     alt = f"{title}: " + "; ".join(f"{bar.label}: {bar.note}" for bar in bars)
-    return inline_figure(lambda: figures.horizontal_bars(kind, alt, bars))
+    return horizontal_bars(kind, alt, bars)
 
 
-def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) -> figures.Bar:
+def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) -> Bar:
     size = float(row["strength"])
     size_text = tr("{n} points", n=f"{100 * size:.1f}") if kind == "churn" else form.money(size, fine=True)
     phrase, direction = row["phrase"], row.get("direction") or 0.0
     if "highest" in row or not abs(direction) >= DEPENDS:
-        return figures.Bar(phrase, size, tr("{size}, it depends", size=size_text), "open")
+        return Bar(phrase, size, tr("{size}, it depends", size=size_text), "open")
     if kind == "churn":
         note = (
             tr("{size}, higher values: higher risk", size=size_text)
@@ -113,7 +115,7 @@ def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) ->
             if direction > 0
             else tr("{size}, higher values: lower value", size=size_text)
         )
-    return figures.Bar(phrase, size, note, "solid" if direction > 0 else "hatched")
+    return Bar(phrase, size, note, "solid" if direction > 0 else "hatched")
 
 
 def _group(site: Site, cells: Sequence[Mapping[str, Any]], name: str, meanings: Mapping[str, str]) -> dict[str, Any]:

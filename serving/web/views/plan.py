@@ -21,12 +21,14 @@ import numpy as np
 
 from features.campaigns.live_plans import newest_plans_first
 from features.errors import DataError
-from features.json_files import read_json
 from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest
-from serving.charts.live_svg import format_tick, gain_curve
+from features.storage.json_files import read_json
+from serving.charts.axes import format_tick
+from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
 from serving.language.formats import NumberFormat
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
+from serving.scoring.value_tiers import NO_SKILL
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stored_manifest
 
 PAGE, SLACK = 50, 1e-9
@@ -201,7 +203,7 @@ def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
     """Write how a pilot chooses, what a plan promises at its own budget, and which actions lack evidence."""
     form = plan.number_format
     return {
-        "pilot": list(filter(None, [pilot_sentence(plan.facts, site.tr)])),
+        "pilot": [f"{site.tr(NO_SKILL)} {pilot_sentence(plan.facts, site.tr)}"] if plan.facts.pilot else [],
         "promise": list(gain_sentences(plan.facts, form, site.tr)),
         "evidence": list(evidence_sentences(plan.facts, form, site.tr)),
     }
@@ -264,6 +266,14 @@ def gain_chart(site: Site, plan: StoredPlan, planned: PlanAtBudget) -> Any:
     bounds = [(b, bound_at(plan, b)) for b, _ in points]
     details = "; ".join(f"{plan.number_format.money(b)}: {plan.number_format.money(g)}" for b, g in points)
     alt = site.tr("Expected gain by budget, as budget: gain. {details}.", details=details)
-    gain = planned.gain if planned.about is None else planned.about
-    drawn = [(b, g) for b, g in bounds if g is not None]
-    return gain_curve(alt, points, drawn, (min(planned.budget, plan.last), gain), format_tick, site.tr("budget"))
+    money, tr = plan.number_format.money, site.tr
+    gain = tr("Expected gain") if plan.money else tr("Expected to stay")
+    drawn = [CurvePoint(0.0, 0.0, tr("no budget, no gain"))] + [
+        CurvePoint(b, g, tr("budget {budget}: {what} {number}", budget=money(b), what=gain, number=money(g)))
+        for b, g in points
+    ]
+    limits = [CurvePoint(b, g, "") for b, g in bounds if g is not None]
+    curves = [Curve(gain, drawn, "dashed"), Curve(tr("upper bound"), limits, "dotted")]
+    marker = (min(planned.budget, plan.last), planned.gain if planned.about is None else planned.about)
+    axes = CurveAxis(tr("budget"), format_tick), CurveAxis("", format_tick)
+    return curve_chart("gain", alt, curves, *axes, marker)

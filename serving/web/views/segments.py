@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from features.campaigns.live_plans import live_plan
 from features.outputs.layout import PLAN_TABLE
-from serving.charts.live_svg import Flow, flow_chart
+from serving.charts.flows import Flow, FlowGroup, flow_chart
 from serving.language.formats import format_share
 from serving.language.messages import N_
 from serving.segmentation.transitions import NOT_YET
@@ -106,13 +107,17 @@ def _contacted(site: Site, folder: Path, cutoff: date, by: str) -> tuple[str, di
 
 def _card(site: Site, by: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Prepare the profile of a group; `link` holds the parameters that list its customers."""
-    link = {"by": by, "group": row["segment"]} if by in LISTED else {by: row["segment"]}
     return {
         **row,
         "name": site.translate(row["segment"]),
         "sets_apart": [site.translate(text) for text in row["sets_apart"] or []],
-        "link": link,
+        "link": _link(by, row["segment"]),
     }
+
+
+def _link(by: str, name: str) -> dict[str, str]:
+    """Write the parameters that list the customers of a group."""
+    return {"by": by, "group": name} if by in LISTED else {by: name}
 
 
 def _movement(site: Site, moves: list[dict[str, Any]], params: Mapping[str, str], known: list[str]) -> dict[str, Any]:
@@ -138,14 +143,20 @@ def _movement(site: Site, moves: list[dict[str, Any]], params: Mapping[str, str]
 
 
 def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], known: list[str]) -> Any:
+    by = rows[0]["segmentation"]
     places = {name: place for place, name in enumerate([*known, NOT_YET])}
+    scored = set(site.config.outputs.scored_cutoffs())
 
-    def side(column: str) -> list[tuple[str, int]]:
+    def side(column: str, day: date) -> list[FlowGroup]:
         sizes: dict[str, int] = {}
         for row in rows:
             sizes[row[column]] = sizes.get(row[column], 0) + row["customers"]
-        ordered = sorted(sizes, key=lambda name: (places.get(name, len(places)), name))
-        return [(site.translate(name), sizes[name]) for name in ordered]
+        groups = []
+        for name in sorted(sizes, key=lambda name: (places.get(name, len(places)), name)):
+            tip = site.tr("{group} at {day}: {n} customers", group=site.translate(name), day=day, n=f"{sizes[name]:,}")
+            link = f"/customers?{urlencode({**_link(by, name), 'cutoff': day})}" if _listed(name, day, scored) else ""
+            groups.append(FlowGroup(site.translate(name), sizes[name], tip, link))
+        return groups
 
     moved = [
         Flow(
@@ -157,6 +168,11 @@ def _picture(site: Site, rows: list[dict[str, Any]], step: tuple[date, date], kn
         )
         for row in rows
     ]
-    most = "; ".join(flow.note for flow in moved[:6])
+    most = "; ".join(flow.tip for flow in moved[:6])
     alt = site.tr("Transitions from {first} to {then}; the largest: {most}.", first=step[0], then=step[1], most=most)
-    return flow_chart(alt, side("from_segment"), side("to_segment"), moved)
+    return flow_chart(alt, side("from_segment", step[0]), side("to_segment", step[1]), moved)
+
+
+def _listed(name: str, day: date, scored: Collection[date]) -> bool:
+    """Whether the list of customers can show a group of a day."""
+    return name != NOT_YET and day in scored

@@ -133,3 +133,14 @@ def test_a_table_whose_features_would_collide_is_refused_by_check(
     orders = {"activities": {"orders": beside.SECTIONS["activities"]["tickets"]}, "task": {"horizon": "30d"}}
     with pytest.raises(UsageError, match=r"\[events\] and \[activities.orders\] would both give .*'orders_count_30d'"):
         check_log(beside.config(make_config, tmp_path, events, {"tickets": [row("a", 1)]}, orders))
+
+
+def test_answers_to_contacts_are_counted_and_a_column_without_any_is_named(audit_of: AuditOf) -> None:
+    contacts = [row("a", 5, action="mail", cost=0.0, propensity=0.5), row("b", 6, action="mail", cost=0.0)]
+    keys = {**beside.SECTIONS["contacts"], "opened": "propensity", "clicked": "cost"}
+    found = audit_of({"contacts": contacts}, {"contacts": keys})
+    (facts,) = [table for table in found.sides if table["table"] == "contacts"]
+    assert facts["answers"] == {"opened": 1, "clicked": 0}
+    text = audit_text(found)
+    assert ", 1 opened, 0 clicked" in text
+    assert "clicked names a column that is yes for no contact" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import ibis
+import pyarrow as pa
 import pytest
 
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
 from features.errors import DataError, UsageError
 from features.intake.read_log import read_tables
+from features.intake.side_tables import is_yes
 from features.intake.tables import Tables
 from features.money import TICKS
 from features.snapshots import build
@@ -157,6 +160,35 @@ def test_a_contact_in_the_types_of_the_contract(read: Make) -> None:
     without = read("contacts", rows, control="")
     assert rows_of(without, "contacts", "customer_id", "held_out") == [("a", False), ("b", False)]
     assert not without.contract.has_control
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "expected"),
+    [
+        ("boolean", [True, False, None], [True, False, False]),
+        ("int64", [2, 0, None], [True, False, False]),
+        ("float64", [1.0, 0.0, math.nan, None], [True, False, False, False]),
+        ("string", ["yes", " No ", "2024-01-05 10:00", "0", "FALSE", None], [True, False, True, False, False, False]),
+        ("timestamp", [datetime(2024, 1, 5), None], [True, False]),  # noqa: DTZ001
+    ],
+)
+def test_what_counts_as_a_yes(kind: str, values: list[Any], expected: list[bool], engine: DuckDBEngine) -> None:
+    arrow = {"boolean": "bool_", "timestamp": "timestamp"}.get(kind, kind)
+    column = pa.array(values, pa.timestamp("us") if kind == "timestamp" else getattr(pa, arrow)())
+    rows = engine.store_arrow("answers", pa.table({"place": range(len(values)), "answer": column}))
+    answers = rows.select("place", yes=is_yes(rows.answer)).order_by("place")
+    assert engine.to_arrow(answers)["yes"].to_pylist() == expected
+
+
+def test_answers_are_read_where_the_config_names_them(read: Make) -> None:
+    at = moment("2024-01-01T10:00:00+00:00")
+    rows = [
+        {"customer": "a", "time": at, "action": "email", "cost": 0.5, "propensity": 0.5},
+        {"customer": "b", "time": at, "action": "email", "cost": 0.0},
+    ]
+    tables = read("contacts", rows, opened="cost", clicked="propensity")
+    assert rows_of(tables, "contacts", "customer_id", "opened", "clicked") == [("a", True, True), ("b", False, False)]
+    assert "converted" not in tables.sides["contacts"].rows.columns
 
 
 def test_a_term_is_seen_at_its_start_and_again_at_its_end(read: Make) -> None:

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.errors import DataError
-from features.json_files import file_digest
 from features.outputs.parquet_files import open_parquet, read_parquet
+from features.storage.json_files import file_digest
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ UNKNOWN: list[list[Any]] = [
     ["12:30"],
     [True],
     [""],
+    [1e20, -1e300],
 ]
 
 

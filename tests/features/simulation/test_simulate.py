@@ -378,6 +378,7 @@ def test_memory_grows_with_the_chunk_and_not_with_the_customers(tmp_path: Path) 
     ("wrong", "message"),
     [
         ({"customers": 0}, "customers: expected 1 or more, found 0"),
+        ({"customers": 10**23}, "customers: expected at most 100,000,000, found 100,000,000,000,000,000,000,000"),
         ({"days": 0}, "days: expected 1 or more, found 0"),
         ({"days": -5}, "days: expected 1 or more, found -5"),
         ({"seed": -1}, "seed: expected 0 or more, found -1"),

@@ -23,7 +23,7 @@ from features.templates import SLOT, Phrase, phrase
 from serving.language.feature_phrases import translate_drivers, translate_features
 from serving.language.messages import LOCALE, get_language
 from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE
-from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, recent_contact_reason
+from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, no_consent_reason, recent_contact_reason
 from serving.planning.pilot import NOT_DRAWN
 
 TR = get_language("zh")
@@ -51,6 +51,7 @@ REASONS = [
     NOT_DRAWN,
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
+    no_consent_reason("同意"),
 ]
 
 

@@ -18,9 +18,10 @@ import regulars
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
-from features.json_files import file_digest, read_object
 from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import manifest_text
+from features.storage.json_files import file_digest, read_object
+from serving.campaigns.overview import list_campaigns
 from serving.measurement.measure import EFFECT_SCHEMA, PlanMeasurement, measure_plan, refuse_sample_ratio_mismatch
 from serving.measurement.text import measurement_text
 from serving.planning import plan as plans
@@ -464,3 +465,25 @@ def test_a_measurement_opens_the_log_once(
     with opened(executed.config) as log:
         assert [measure_plan(log, NAME).facts for _ in range(2)] == [measured.facts] * 2
     assert engines == ["duckdb"] * 2
+
+
+def test_answers_are_counted_by_action_and_shown(tmp_path: Path) -> None:
+    executed = make_executed_plan(tmp_path)
+    rows = [{**row, "seen": place % 2 == 0, "bought": "no"} for place, row in enumerate(executed.contacts)]
+    write_parquet(tmp_path, "contacts", rows)
+    section = executed.config.contacts
+    assert section is not None
+    named = section.model_copy(update={"opened": "seen", "converted": "bought"})
+    config = executed.config.model_copy(update={"contacts": named})
+    measured = measure_plan(config, NAME)
+    planned = {row["customer_id"]: row["action"] for row in executed.table if row["action"]}
+    since = [row for row in rows if in_horizon(row["at"]) and planned.get(row["id"]) == row["what"]]
+    for action, answers in measured.facts["responses"].items():
+        of_action = [row for row in since if row["what"] == action]
+        opened = sum(row["seen"] for row in of_action)
+        assert answers == {"contacts": len(of_action), "opened": opened, "converted": 0}
+        assert not of_action or f"of {len(of_action):,} contacts: {opened:,} opened" in measurement_text(measured)
+    assert since
+    (campaign,) = list_campaigns(config).campaigns
+    assert campaign.responses["opened"] == sum(row["seen"] for row in since)
+    assert measure_plan(executed.config, NAME).facts["responses"] == {}

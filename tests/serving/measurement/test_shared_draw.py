@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.json_files import file_digest
 from features.outputs.manifests import Measurement, manifest_text
+from features.storage.json_files import file_digest
 from serving.language.messages import ENGLISH
 from serving.measurement.measure import measure_plan
 from serving.measurement.shared_draw import first_scores

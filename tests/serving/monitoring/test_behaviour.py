@@ -49,6 +49,19 @@ def test_a_change_too_small_to_matter_is_usual_however_sure() -> None:
     assert not checks(away=rates(0.212, error=1e-5))["away"].ok
 
 
+def test_a_few_lines_of_a_small_category_are_usual_and_many_are_not() -> None:
+    for before, now, usual in (
+        (0.02, 0.0165, True),
+        (0.02, 0.0245, True),
+        (0.02, 0.0135, False),
+        (0.02, 0.0255, False),
+    ):
+        assert checks(shares=rates(now, before=before, error=1e-4))["value_share:category:toys"].ok == usual
+    vanishing = [checks(shares=rates(0.004 * part, before=0.004, error=1e-4)) for part in (0.7, 0.6, 1.4, 1.6)]
+    assert [found["value_share:category:toys"].ok for found in vanishing] == [True, False, True, False]
+    assert not checks(amount=rates(0.0225, before=0.02, error=1e-4))["order_amount"].ok
+
+
 def test_a_business_with_seasons_has_wider_limits() -> None:
     season = 0.2 * (1 + 0.2 * np.cos(np.arange(26) * 2 * np.pi / 13))
     found = checks(away=PeriodRates(season, np.full(26, 0.01)))["away"]

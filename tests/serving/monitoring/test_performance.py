@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from features.config.load import Config
 from features.config.monitor import MonitorConfig
 from serving.language.messages import get_language
@@ -129,3 +131,17 @@ def test_cutoffs_that_the_model_learned_from_are_marked_and_are_no_evidence() ->
     learned, drift = performance_notes(rows, TR)
     assert "1 scored cutoff (2024-02-01)" in learned and "cannot see concept drift" in drift
     assert performance_notes(rows[:1], TR) == []
+
+
+def test_a_model_that_is_right_raises_an_alert_as_rarely_as_the_config_says() -> None:
+    rng, room, rules = np.random.default_rng(4), 0.2, MonitorConfig(false_alarms=0.06)
+    deviation = room / 1.96
+    drawn = {
+        "churn": 0.5 * (1 + deviation * rng.normal(size=1_500)),
+        "value": 900 * np.exp(deviation * rng.normal(size=1_500)),
+    }
+    for metric, values in drawn.items():
+        rows = [figure(1, metric, {"churn": 0.5, "value": 900}[metric], float(value), room=room) for value in values]
+        alerts = sum(bool(list(performance_findings([row], rules, TR))) for row in rows)
+        assert 0.01 < alerts / len(rows) < 0.03, metric  # a third of the false alarms each; nominal is 0.02
+    assert list(performance_findings([figure(1, "value", 900, 0.0, room=room)], rules, TR))

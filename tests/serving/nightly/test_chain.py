@@ -25,9 +25,9 @@ from features.audit.delivery import DeliveryRecord
 from features.config.load import Config, load_config, parse_config
 from features.definitions import DEFINITIONS, feature_definitions
 from features.errors import DataError, RefusedError, UsageError
-from features.file_locks import exclusive_lock
 from features.intake.log import Log
-from features.json_files import file_digest
+from features.storage.file_locks import exclusive_lock
+from features.storage.json_files import file_digest
 from features.task import Window
 from regulars import cli
 from serving.nightly import chain, steps

@@ -18,7 +18,7 @@ import pytest
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
 from features.intake.log import opened
-from features.json_files import read_object
+from features.storage.json_files import read_object
 from serving.planning import plan as plan_module
 from serving.planning.plan import Plan, make_plan, read_plan
 from serving.planning.table import PLAN_SCHEMA
@@ -281,6 +281,26 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert "left out: 2 staff" in text and "not mail: 30 no consent" not in text
 
 
+def test_an_action_needs_consent_that_is_known(tmp_path: Path) -> None:
+    answers = [True, False, None]
+    people = [{"id": f"c{i:03d}", "email_ok": answers[i % 3]} for i in range(299)]  # nothing is known of c299
+    pq.write_table(pa.Table.from_pylist(people), tmp_path / "people.parquet")
+    customers = {"customers": {"source": "people.parquet", "customer": "id", "attributes": ["email_ok"]}}
+    mail = {**ACTIONS["mail"], "consent": "email_ok"}
+    config = _config(tmp_path, sections=customers, actions={**ACTIONS, "mail": mail})
+    plan = make_plan(config, CUTOFF, budget=60.0)
+    table = _frame(plan)
+    agreed = table.index.isin([f"c{i:03d}" for i in range(0, 299, 3)])
+    assert table[agreed].would_have.eq("mail").any() and not table[~agreed].would_have.eq("mail").any()
+    assert plan.manifest.closed["mail"] == {"without consent (email_ok)": 200}
+    assert "not mail: 200 without consent (email_ok)" in plan_text(plan)
+    wrong = _config(tmp_path, sections=customers, actions={"mail": {**mail, "consent": "mail_ok"}})
+    with pytest.raises(
+        UsageError, match=r"\[plan.actions.mail\] consent: there is no 'mail_ok'; did you mean 'email_ok'"
+    ):
+        make_plan(wrong, CUTOFF, budget=60.0)
+
+
 def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
     rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
     english = make_plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)
@@ -339,7 +359,7 @@ def test_reading_refuses_a_changed_file_and_an_unknown_campaign(config: Config, 
 def test_nothing_is_half_written(config: Config, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (plan.folder / "manifest.json").read_bytes()
 
-    def broken(table: pa.Table, path: Path) -> None:
+    def broken(*arguments: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(plan_module, "write_plan_csv", broken)

@@ -25,13 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.atomic_files import atomic_file
 from features.config.load import Config
 from features.config.table_sections import Identity
 from features.errors import DataError, RefusedError
-from features.file_locks import exclusive_lock
 from features.intake.customer_ids import FORGOTTEN_FILE, IDS_FILE, DamagedFileError, read_forgotten
 from features.intake.log import open_log
+from features.storage.atomic_files import atomic_file
+from features.storage.file_locks import exclusive_lock
 from serving.measurement.measure import measure_plan
 from serving.planning import plan
 from serving.privacy import forget

@@ -8,8 +8,9 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from training.models import lightgbm_base
 from training.models.churn import ChurnClassifier
-from training.models.lightgbm_base import LightGBMEstimator
+from training.models.lightgbm_base import LightGBMEstimator, bin_features
 from training.models.spend import SpendRegressor
 
 SMALL = {"n_estimators": 20, "min_child_samples": 2, "learning_rate": 0.3, "feature_fraction": 1.0, "lambda_l2": 0.0}
@@ -46,6 +47,32 @@ def test_arrow_says_what_numpy_says(kind: type[LightGBMEstimator]) -> None:
     table = pa.table({f"f{i}": pa.array(X[:, i], from_pandas=True) for i in range(4)})
     by_arrow, by_numpy = kind().fit(table, y), kind().fit(X, y)  # type: ignore[attr-defined]
     np.testing.assert_array_equal(by_arrow.margin(table), by_numpy.margin(X))
+
+
+def test_features_that_are_in_bins_already_are_fitted_as_others_are() -> None:
+    X, churned, _ = _data()
+    table, start = pa.table({f"f{i}": pa.array(X[:, i], from_pandas=True) for i in range(4)}), np.linspace(-1, 1, 400)
+    rows, weight = bin_features(table, ()), np.linspace(0.5, 1, 400)
+    for options in ({}, {"start": start, "weight": weight}, {"weight": weight}, {}):  # each forgets the one before
+        binned = ChurnClassifier().fit_binned(rows, churned, **options)
+        alone = ChurnClassifier().fit_margin(table, churned, **options)
+        np.testing.assert_array_equal(binned.margin(table), alone.margin(table))
+    half = np.arange(400) % 2 == 0
+    part = ChurnClassifier().fit_binned(rows.take(half), churned[half])
+    assert np.corrcoef(part.margin(table), binned.margin(table))[0, 1] > 0.9
+
+
+def test_any_number_of_threads_gives_the_same_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    X = np.round(rng.gamma(1.0, 30.0, size=(20_000, 12)), 1)
+    spend = np.exp(0.02 * X[:, 0] + rng.normal(size=len(X)))
+    table = pa.table({f"f{i}": X[:, i] for i in range(12)})
+    trees = set()
+    for threads in (1, 2, 4):
+        monkeypatch.setitem(lightgbm_base.FIXED, "num_threads", threads)
+        fitted = SpendRegressor(n_estimators=15).fit_binned(bin_features(table, ()), spend)
+        trees.add(fitted.booster_.model_to_string().split("parameters:")[0])
+    assert len(trees) == 1
 
 
 def test_other_columns_than_those_of_fit_are_refused() -> None:

@@ -60,7 +60,9 @@ def turned() -> tuple[ExperimentData, pa.Table, UpliftEstimates]:
 def forward_comparisons(
     trial: ExperimentData, estimates: UpliftEstimates, horizon: int = DAYS
 ) -> list[forward_evaluation.ForwardComparison]:
-    return list(evaluate_forward(trial, CUTOFFS, estimates.evaluated, horizon, seed=3, folds=2, money="value"))
+    ends = CUTOFFS + np.timedelta64(horizon, "D")
+    settings = {"seed": 3, "folds": 2, "money": "value"}
+    return list(evaluate_forward(trial, CUTOFFS, estimates.evaluated, ends, lambda _: trial.outcomes, **settings))  # type: ignore[arg-type]
 
 
 def test_an_effect_that_lasts_holds_forward_in_time(steady: tuple[ExperimentData, pa.Table, UpliftEstimates]) -> None:
@@ -89,6 +91,27 @@ def test_outcomes_after_the_start_of_later_rounds_are_not_fitted_on(
     trial, _, estimates = steady
     assert forward_comparisons(trial, estimates, horizon=92) != []
     assert forward_comparisons(trial, estimates, horizon=93) == []
+
+
+def test_what_is_fitted_on_is_what_was_known_when_the_later_rounds_began(
+    steady: tuple[ExperimentData, pa.Table, UpliftEstimates], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial, _, estimates = steady
+    asked, fitted = list[date](), list[ExperimentData]()
+
+    def known_then(day: date) -> dict[str, np.ndarray]:
+        asked.append(day)
+        return {"return": np.where(CUTOFFS < np.datetime64(day), trial.outcomes["return"] / 2, np.nan)}
+
+    def keep(experiment: ExperimentData, **settings: object) -> UpliftEstimates:
+        fitted.append(experiment)
+        return estimates
+
+    monkeypatch.setattr(forward_evaluation, "estimate_effects", keep)
+    ends = CUTOFFS + np.timedelta64(DAYS, "D")
+    evaluate_forward(trial, CUTOFFS, estimates.evaluated, ends, known_then, seed=3, folds=2, money="value")
+    assert asked == [date(2024, 6, 1)] and len(fitted[0]) == N
+    assert (fitted[0].outcomes["return"] == trial.outcomes["return"][:N] / 2).all()
 
 
 def test_a_champion_that_no_longer_holds_is_beaten(turned: tuple[ExperimentData, pa.Table, UpliftEstimates]) -> None:
@@ -120,7 +143,6 @@ def test_there_is_nothing_to_compare(steady: tuple[ExperimentData, pa.Table, Upl
     assert not same_prediction_target(replace(known, source="observational"), replace(estimates, bundle=known))
     few = np.concatenate([np.arange(N), N + np.arange(60)])
     made_of_few = estimated(trial.rows(few))
-    assert (
-        evaluate_forward(trial.rows(few), CUTOFFS[few], made_of_few.evaluated, DAYS, seed=3, folds=2, money="value")
-        == ()
-    )
+    ends = CUTOFFS[few] + np.timedelta64(DAYS, "D")
+    few_trials, settings = trial.rows(few), {"seed": 3, "folds": 2, "money": "value"}
+    assert evaluate_forward(few_trials, CUTOFFS[few], made_of_few.evaluated, ends, dict, **settings) == ()  # type: ignore[arg-type]

@@ -1,0 +1,13 @@
+"""All campaigns so far: what each promised and brought, what is believed of each action, and what to try next."""
+
+from features.lazy_exports import lazy_exports
+
+__getattr__, __all__ = lazy_exports(
+    __name__,
+    {
+        "overview": ["Campaign", "CampaignOverview", "list_campaigns"],
+        "tables": ["campaigns_csv", "overview_document"],
+        "text": ["campaigns_text", "formatted_campaigns"],
+        "wording": ["belief_rows", "campaign_rows", "next_step_sentences"],
+    },
+)

@@ -1,0 +1,223 @@
+"""Lists the plans of an output folder with what each promised and brought, and what is believed of each action."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from features.campaigns.live_plans import PlanOnDisk, newest_plans_first
+from features.config.load import Config
+from features.errors import DataError
+from features.intake.log import Business, config_of
+from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, UPLIFT_MANIFEST
+from features.outputs.manifests import Measurement, PlanManifest, UpliftManifest, read_manifest
+from serving.effects.action_beliefs import ActionBelief, believe_actions
+
+LOG = logging.getLogger(__name__)
+WAITING, DUE, EARLY, MEASURED, SUPERSEDED = "waiting", "due", "measured early", "measured", "superseded"
+ALL, MONEY = "all", "margin"  # as measurements and plans name them; their modules take seconds to import
+RESPONSES = ("opened", "clicked", "converted")
+Interval = tuple[float, float, float]  # the estimate, and the ends of its interval
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One plan and what came of it; money is after costs, and customers kept if the log has none.
+
+    Attributes:
+        name: 'CUTOFF/CAMPAIGN', as commands name it.
+        cutoff, campaign: The two parts of the name.
+        status: 'waiting' (until `matures`), 'due' (can be measured), 'measured early' (outcomes are not complete),
+            'measured', or 'superseded'.
+        superseded_by: The campaign that took its place; empty: it is live.
+        matures: The day when its horizon is over.
+        money: Whether gains are money.
+        customers: How many get an action.
+        held_out: How many eligible customers are held out.
+        contacted: How many of them received their action; None if not measured.
+        budget, spent: Most money to spend, and what the plan spends.
+        cost: What the contacts cost; None if not measured.
+        promised, promised_low, promised_high: Expected gain, with its credible interval (None if unknown).
+        assumed: Whether effects were assumed.
+        gained, gained_low, gained_high: Measured gain, with its 95% confidence interval (None if unknown).
+        valid: Whether the groups are those of the random assignment; None if not measured.
+        next_unit: What the next unit of money would have brought.
+        responses: Contacts with a known answer and how many were opened, clicked and converted; empty if unknown.
+        unmeasurable: The actions with too few customers held out.
+    """
+
+    name: str
+    cutoff: date
+    campaign: str
+    status: str
+    superseded_by: str
+    matures: date
+    money: bool
+    customers: int
+    held_out: int
+    contacted: int | None
+    budget: float
+    spent: float
+    cost: float | None
+    promised: float
+    promised_low: float | None
+    promised_high: float | None
+    assumed: bool
+    gained: float | None
+    gained_low: float | None
+    gained_high: float | None
+    valid: bool | None
+    next_unit: float | None
+    responses: Mapping[str, int]
+    unmeasurable: tuple[str, ...]
+
+    @property
+    def has_holdout(self) -> bool:
+        """Whether anybody is held out, so that the plan can be measured."""
+        return self.held_out > 0
+
+
+@dataclass(frozen=True)
+class CampaignOverview:
+    """All campaigns of a business.
+
+    Attributes:
+        business: Its name.
+        campaigns: The newest cutoff first, and the live plan of a cutoff first.
+        beliefs: What is believed of each action of [plan.actions].
+        unread: Plans that cannot be read, and why.
+    """
+
+    business: str
+    campaigns: tuple[Campaign, ...]
+    beliefs: tuple[ActionBelief, ...]
+    unread: Mapping[str, str]
+
+    @property
+    def money(self) -> bool:
+        """Whether beliefs are about money; otherwise about returning."""
+        return not self.beliefs or self.beliefs[0].outcome == "value"
+
+    @property
+    def interval(self) -> float:
+        """The probability of the beliefs' intervals."""
+        return self.beliefs[0].interval if self.beliefs else 0.0
+
+
+def list_campaigns(business: Business) -> CampaignOverview:
+    """List all plans in the output folder of a business, and what is believed of each action now.
+
+    Only the output folder is read, not the log.
+
+    Args:
+        business: An opened log, a config, or the path of a config.
+
+    Returns:
+        The overview; nothing in it if there is no plan.
+
+    Raises:
+        UsageError: The config cannot be read.
+    """
+    config = config_of(business)
+    plans, measurements, unread = [], dict[str, Measurement](), dict[str, str]()
+    for place in newest_plans_first(config):
+        try:
+            plans.append((place, read_manifest(place.folder / PLAN_MANIFEST, PlanManifest)))
+            if (place.folder / MEASUREMENT).is_file():
+                measurements[place.name] = read_manifest(place.folder / MEASUREMENT, Measurement)
+        except (DataError, OSError) as problem:
+            unread[place.name] = str(problem)
+    plans = [(place, manifest) for place, manifest in plans if place.name not in unread]
+    today = _last_known_day(config, list(measurements.values()))
+    campaigns = tuple(_campaign(place, manifest, measurements.get(place.name), today) for place, manifest in plans)
+    usable = [(name, each) for name, each in measurements.items() if each.mature and not each.sample_ratio["alarm"]]
+    return CampaignOverview(config.name, campaigns, _beliefs(config, usable), unread)
+
+
+def _beliefs(config: Config, usable: Sequence[tuple[str, Measurement]]) -> tuple[ActionBelief, ...]:
+    if config.plan is None:
+        return ()
+    costs = {name: action.cost for name, action in config.plan.actions.items()}
+    margin = config.plan.margin if config.has_value else None
+    return believe_actions(costs, margin, usable, _newest_uplift(config), config.serving.interval)
+
+
+def _newest_uplift(config: Config) -> UpliftManifest | None:
+    """The manifest of the newest estimated effects; None if there are none, or they cannot be read."""
+    for cutoff in reversed(config.outputs.uplift_cutoffs()):
+        try:
+            return read_manifest(config.outputs.uplift(cutoff) / UPLIFT_MANIFEST, UpliftManifest)
+        except (DataError, OSError) as problem:
+            LOG.warning("%s", problem)
+    return None
+
+
+def _last_known_day(config: Config, measured: Sequence[Measurement]) -> date | None:
+    """The newest day of which the output folder knows: the newest scored cutoff, or the end of a measured log."""
+    ends = [date.fromisoformat(str(each.log["end"])) for each in measured if "end" in each.log]
+    return max([*config.outputs.scored_cutoffs(), *ends], default=None)
+
+
+def _campaign(
+    place: PlanOnDisk, facts: PlanManifest, measured: Measurement | None, today: date | None
+) -> Campaign:  # fmt: skip
+    matures = facts.cutoff + timedelta(facts.horizon_days)
+    money = facts.objective == MONEY
+    gained = _gained(measured, money)
+    exposure = measured.exposure.values() if measured else ()
+    return Campaign(
+        name=place.name,
+        cutoff=facts.cutoff,
+        campaign=facts.campaign,
+        status=_status(place, measured, matures, today),
+        superseded_by=place.superseded_by,
+        matures=matures,
+        money=money,
+        customers=facts.customers.get("with_action", 0),
+        held_out=facts.customers.get("held_out", 0),
+        contacted=sum(int(each.get("got", 0)) for each in exposure) if measured else None,
+        budget=facts.budget,
+        spent=facts.spent,
+        cost=_cost(measured),
+        promised=facts.gain,
+        promised_low=facts.gain_low,
+        promised_high=facts.gain_high,
+        assumed=facts.assumed,
+        gained=gained[0],
+        gained_low=gained[1],
+        gained_high=gained[2],
+        valid=None if measured is None else not measured.sample_ratio["alarm"],
+        next_unit=facts.prices.get("budget"),
+        responses=_responses(measured),
+        unmeasurable=tuple(facts.unmeasurable),
+    )
+
+
+def _status(place: PlanOnDisk, measured: Measurement | None, matures: date, today: date | None) -> str:
+    if measured is not None:
+        return MEASURED if measured.mature else EARLY
+    if place.superseded_by:
+        return SUPERSEDED
+    return DUE if today is not None and matures <= today else WAITING
+
+
+def _gained(measured: Measurement | None, money: bool) -> tuple[float | None, float | None, float | None]:
+    """The measured gain in all with its confidence interval; None where it is unknown."""
+    figures: Mapping[str, Any] = measured.returns.get(ALL, {}) if measured else {}
+    ends = figures.get("gain" if money else "more_return") or (None, None, None)
+    return ends[0], ends[1], ends[2]
+
+
+def _cost(measured: Measurement | None) -> float | None:
+    cost = measured.returns.get(ALL, {}).get("cost") if measured else None
+    return None if cost is None else float(cost)
+
+
+def _responses(measured: Measurement | None) -> dict[str, int]:
+    """The answers to the contacts of all actions together; only those that the log records."""
+    rows = list((measured.responses if measured else {}).values())
+    keys = [key for key in ("contacts", *RESPONSES) if any(key in row for row in rows)]
+    return {key: sum(int(row.get(key, 0)) for row in rows) for key in keys}

@@ -1,0 +1,155 @@
+"""What is believed of each action now: its effect, and the probability that it is worth its cost.
+
+The effects of measured campaigns, and the average effects of the newest uplift model, enter one posterior
+(`serving.effects.posterior`) as shares of the outcome without an action. The gain of a contact is margin x effect on
+value - cost; without money it is the effect on returning. Its distribution is taken to be normal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from features.outputs.manifests import Measurement, UpliftManifest
+from serving.effects.effect_table import RETURN, VALUE
+from serving.effects.past_effects import effect_rows
+from serving.effects.posterior import posterior_effects
+
+STANDARD = NormalDist()
+MODEL_WEIGHT = 1e6  # of the model's mean outcome, in customers held out: it comes first
+
+
+@dataclass(frozen=True)
+class ActionBelief:
+    """What is believed of one action; effects are per customer in the unit of `outcome`.
+
+    Attributes:
+        action: Its name.
+        outcome: 'value' (money), or 'return' (a share) if plans are not about money.
+        cost: Its cost for one customer.
+        campaigns: From how many measurements its own effect is known; 0: from other actions and the prior alone.
+        effect, low, high: Posterior mean, and the ends of its credible interval; None if nothing was ever measured.
+        interval: The probability that the interval holds the effect.
+        gain: Expected gain of a contact.
+        gain_error: Its posterior standard deviation.
+        worth: The probability that the gain of a contact is above 0.
+    """
+
+    action: str
+    outcome: str
+    cost: float
+    campaigns: int
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: float = 0.8
+    gain: float | None = None
+    gain_error: float | None = None
+    worth: float | None = None
+
+    @property
+    def price_of_not_knowing(self) -> float:
+        """How much a contact would gain on average if it were known whether the action pays.
+
+        It is the expected value of perfect information: s (phi(z) - z Phi(-z)) with z = |mean| / s (Raiffa and
+        Schlaifer, Applied Statistical Decision Theory, 1961).
+
+        >>> belief = ActionBelief("mail", "value", 0.5, 1, gain=0.0, gain_error=1.0)
+        >>> round(belief.price_of_not_knowing, 3)
+        0.399
+        """
+        if self.gain is None or not self.gain_error:
+            return 0.0
+        z = abs(self.gain) / self.gain_error
+        return self.gain_error * (STANDARD.pdf(z) - z * STANDARD.cdf(-z))
+
+
+@dataclass(frozen=True)
+class _Shares:
+    """Effects as shares of the outcome: (k,) the action's place, the effect and its error; and the outcome's mean."""
+
+    places: list[int]
+    effects: list[float]
+    errors: list[float]
+    base: float
+
+
+def believe_actions(
+    costs: Mapping[str, float],
+    margin: float | None,
+    measured: Sequence[tuple[str, Measurement]],
+    uplift: UpliftManifest | None,
+    interval: float,
+) -> tuple[ActionBelief, ...]:
+    """Compute what is believed of each action.
+
+    Args:
+        costs: The cost of each action for one customer.
+        margin: Share of value that is profit; None: plans are about returning, not about money.
+        measured: The measured campaigns by name, each with outcomes complete and groups as randomised.
+        uplift: The newest effects of the uplift model; campaigns that it learned from are not counted twice.
+        interval: The probability that credible intervals hold.
+
+    Returns:
+        One belief an action, in the order of `costs`.
+    """
+    outcome, names = RETURN if margin is None else VALUE, list(costs)
+    shares = _shares(names, outcome, measured, uplift)
+    if not shares.places or shares.base <= 0:
+        return tuple(ActionBelief(name, outcome, costs[name], 0, interval=interval) for name in names)
+    places = np.array(shares.places, int)
+    count = max(int(places.max()) + 1, len(names))
+    posterior = posterior_effects(places, np.array(shares.effects), np.array(shares.errors), count)
+    counts = np.bincount(places, minlength=len(names))
+    reach = STANDARD.inv_cdf(0.5 + interval / 2)
+    beliefs = []
+    for place, name in enumerate(names):
+        mean, error = (shares.base * float(x[place]) for x in (posterior.mean, posterior.deviation))
+        gain, gain_error = (mean, error) if margin is None else (margin * mean - costs[name], margin * error)
+        worth = STANDARD.cdf(gain / gain_error) if gain_error > 0 else float(gain > 0)
+        beliefs.append(
+            ActionBelief(
+                name,
+                outcome,
+                costs[name],
+                int(counts[place]),
+                mean,
+                mean - reach * error,
+                mean + reach * error,
+                interval,
+                gain,
+                gain_error,
+                worth,
+            )  # fmt: skip
+        )
+    return tuple(beliefs)
+
+
+def _shares(
+    names: Sequence[str], outcome: str, measured: Sequence[tuple[str, Measurement]], uplift: UpliftManifest | None
+) -> _Shares:
+    """All estimates of one outcome; actions that the config no longer has help to pool, behind the others."""
+    known = {name: place for place, name in enumerate(names)}
+    places, effects, errors, bases, weights = list[int](), list[float](), list[float](), list[float](), list[float]()
+    for action, by_outcome in (uplift.evidence if uplift else {}).items():
+        each = by_outcome.get(outcome, {})
+        base, error = each.get("base", 0.0), each.get("error", 0.0)
+        if base > 0 and error > 0:
+            places.append(known.setdefault(action, len(known)))
+            effects.append(each["average"] / base)
+            errors.append(error / base)
+            bases.append(base)
+            weights.append(MODEL_WEIGHT)
+    learned = uplift.plans if uplift else ()
+    for name, measurement in measured:
+        for row in effect_rows(measurement, outcome) if name not in learned else ():
+            places.append(known.setdefault(row["action"], len(known)))
+            effects.append(row["effect"] / row["mean_held"])
+            errors.append(row["error"] / row["mean_held"])
+            bases.append(row["mean_held"])
+            weights.append(float(row["held"]))
+    base = float(np.average(bases, weights=weights)) if bases else 0.0
+    return _Shares(places, effects, errors, base)

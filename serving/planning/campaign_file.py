@@ -1,0 +1,77 @@
+"""The file of a plan for the campaign tool: who gets which action, with its attributes, and who is held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from features.config.plan import ATTRIBUTES, PlanAction
+from serving.scoring.spreadsheet_text import escape_formulas
+
+OF_PLAN = (
+    "customer_id", "action", "cost", "expected_gain", "effect_return", "effect_value", "source", "holdout",
+    "would_have", "assignment", "reasons", "propensity",
+)  # fmt: skip
+OF_FILE = {"variant": pa.string(), **{name: pa.string() for name in ATTRIBUTES}, "depth": pa.float64()}
+CSV_COLUMNS = (*OF_PLAN, *OF_FILE)
+HOLDOUT = "holdout"
+
+
+def write_plan_csv(table: pa.Table, name: str, actions: Mapping[str, PlanAction], path: Path) -> None:
+    """Writes the customers with an action, and those held out from one, as CSV; formulas are escaped.
+
+    Args:
+        table: The table of the plan.
+        name: The plan as commands name it, CUTOFF/CAMPAIGN.
+        actions: The actions of the plan by name.
+        path: The file.
+    """
+    rows = table.filter(table["would_have"].is_valid())
+    columns = {column: rows[column] for column in OF_PLAN}
+    columns |= {"variant": _variants(rows, name, list(actions)), **_attributes(rows["action"], actions)}
+    file_rows = pa.table({column: columns[column] for column in CSV_COLUMNS})
+    for place, field in enumerate(file_rows.schema):
+        if field.type == pa.string():
+            file_rows = file_rows.set_column(place, field, escape_formulas(file_rows[field.name]))
+    pyarrow.csv.write_csv(file_rows, path)
+
+
+def variant_id(plan: str, action: str, held_out: bool = False) -> str:
+    """The id of one arm of a plan, the same whenever the plan is made again.
+
+    Args:
+        plan: The plan as commands name it.
+        action: The action.
+        held_out: Whether it is the arm of the customers held out from the action.
+
+    Returns:
+        The id.
+
+    >>> variant_id("2024-06-01/spring", "mail"), variant_id("2024-06-01/spring", "mail", held_out=True)
+    ('2024-06-01/spring/mail', '2024-06-01/spring/mail/holdout')
+    """
+    return f"{plan}/{action}/{HOLDOUT}" if held_out else f"{plan}/{action}"
+
+
+def _variants(rows: pa.Table, plan: str, names: list[str]) -> pa.Array:
+    place = pc.index_in(rows["would_have"], value_set=pa.array(names, pa.string()))
+    treated, held_out = (
+        pa.array([variant_id(plan, name, of) for name in names], pa.string()).take(place) for of in (False, True)
+    )
+    return pc.if_else(rows["holdout"], held_out, treated)
+
+
+def _attributes(action: pa.ChunkedArray, actions: Mapping[str, PlanAction]) -> dict[str, pa.Array]:
+    """The attributes of each customer's action; null for customers without one, and where it is not set."""
+    names = list(actions)
+    place = pc.index_in(action, value_set=pa.array(names, pa.string()))
+    return {
+        attribute: pa.array([actions[each].attributes().get(attribute) for each in names], OF_FILE[attribute]).take(
+            place
+        )
+        for attribute in ATTRIBUTES
+    }

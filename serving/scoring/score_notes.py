@@ -1,0 +1,48 @@
+"""What a reader of scores should know: that they tell nobody apart, or were made for another time zone or language."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from features.config.load import Config
+from features.outputs.manifests import ScoreManifest
+from features.task import UTC_ZONE
+from serving.language.messages import Language
+from serving.scoring.value_tiers import NO_SKILL
+
+
+def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
+    """Sentences about scores that tell nobody apart, or do not fit the config; empty if all is well.
+
+    Args:
+        config: The business as it is now.
+        manifest: What was recorded with the scores.
+        cutoff: Their cutoff.
+        tr: The language of the reader.
+
+    Returns:
+        One sentence for each.
+    """
+    notes = [] if manifest.skill else [tr(NO_SKILL)]
+    model = manifest.models.get("churn")
+    zone = (model.get("task", {}) if model else {}).get("timezone", UTC_ZONE)
+    if zone != config.task.timezone:
+        notes.append(
+            tr(
+                "The days of these scores begin in the time zone {theirs}, and the config now says {ours}: run "
+                "`regulars train` and `regulars score --cutoff {cutoff}`, or set [task] timezone back.",
+                theirs=zone,
+                ours=config.task.timezone,
+                cutoff=cutoff,
+            )
+        )
+    if manifest.language != tr.code:
+        notes.append(
+            tr(
+                "Reasons are in the language in which the customers were scored ({code}): `regulars score --cutoff "
+                "{cutoff}` writes them in the language of this page.",
+                code=manifest.language,
+                cutoff=cutoff,
+            )
+        )
+    return notes

@@ -1,0 +1,86 @@
+"""Outcomes after contacts, final and as known at the begin of a later round, against a slow count of the same rows."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.campaigns.trial_outcomes import final_outcomes, revised_outcomes
+from features.campaigns.uplift_dataset import UpliftDataset
+from features.config.load import Config
+from features.engines.base import Engine
+from features.intake.read_log import read_tables
+from features.task import Task
+
+DAYS = 30
+ROUNDS = [date(2024, 1, 1) + timedelta(28 * n) for n in range(5)]
+Line = dict[str, Any]
+
+
+def log_lines(late: bool) -> list[Line]:
+    """Purchases and refunds; with `late`, a third of them become known up to 90 days later."""
+    rng, lines = random.Random(7), list[Line]()  # noqa: S311
+    for n in range(500):
+        time = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=rng.randrange(24 * 180))
+        known = time + timedelta(rng.choice((0, 0, rng.randrange(90))) if late else 0)
+        amount = float(rng.choice((-20, 5, 10, 40)))
+        lines.append(
+            {"customer": f"c{n % 50}", "time": time, "amount": amount, "order": str(n // 2), "known_at": known}
+        )
+    return lines
+
+
+@pytest.fixture
+def units() -> pd.DataFrame:
+    """Each customer was contacted in each round, on one of its first five days."""
+    rng = random.Random(8)  # noqa: S311
+    keys = [(f"c{n}", first, first + timedelta(rng.randrange(5))) for first in ROUNDS for n in range(50)]
+    table = pd.DataFrame(keys, columns=["customer_id", "cutoff", "day"])
+    return table.assign(cutoff=pd.to_datetime(table.cutoff))
+
+
+def counted(lines: list[Line], who: str, day: date, known_by: date) -> tuple[int, float]:
+    """Whether a customer returned within the horizon after a day, and the net amount, of rows known before a day."""
+    orders = Counter[str]()
+    for line in lines:
+        inside = day <= line["time"].date() < day + timedelta(DAYS)
+        if line["customer"] == who and inside and line["known_at"].date() < known_by:
+            orders[line["order"]] += line["amount"]
+    return int(any(net > 0 for net in orders.values())), sum(orders.values())
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_outcomes_are_those_that_were_known_before_a_round(
+    make_config: Callable[..., Config],
+    make_task: Callable[..., Task],
+    tmp_path: Path,
+    each_engine: Engine,
+    units: pd.DataFrame,
+    late: bool,
+) -> None:
+    lines = log_lines(late)
+    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "log.parquet")
+    config = make_config({"task": {"label_delay": "none"}}, amount="amount", order="order", known_at="known_at")
+    tables, task = read_tables(config, each_engine), make_task(horizon=DAYS)
+    final = units.merge(final_outcomes(units, tables, task, each_engine), on=["customer_id", "cutoff"])
+    revisions = revised_outcomes(units, tables, task, ROUNDS, each_engine)
+    assert (revisions is not None) == late
+    rows = pa.Table.from_pandas(final, preserve_index=False)
+    dataset = cast(UpliftDataset, SimpleNamespace(rows=rows, revisions=revisions, task=task))
+    for known_by in (*ROUNDS[1:], date(2030, 1, 1)):
+        known = UpliftDataset.outcomes_as_known(dataset, known_by)
+        for place, unit in enumerate(final.itertuples()):
+            if unit.day + timedelta(DAYS) > known_by:
+                assert known.loc[place].isna().all()
+            else:
+                assert tuple(known.loc[place]) == counted(lines, unit.customer_id, unit.day, known_by)

@@ -1,0 +1,35 @@
+"""Notes on scores that were made for another time zone or language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+from features.config.load import Config
+from features.outputs.manifests import ScoreManifest
+from serving.language.messages import get_language
+from serving.scoring.score_notes import notes_on_scores
+
+CUTOFF = date(2024, 3, 1)
+
+
+def notes_of(config: Config, zone: str | None, written: str, reader: str) -> list[str]:
+    task = {} if zone is None else {"timezone": zone}
+    model = {"label": "shop-churn/1", "run_id": "r", "digest": "d", "task": task}
+    manifest = ScoreManifest(customers=0, parts=[], models={"churn": model}, language=written, cutoff=str(CUTOFF))
+    return notes_on_scores(config, manifest, CUTOFF, get_language(reader))
+
+
+def test_scores_of_this_config_have_none(make_config: Callable[..., Config]) -> None:
+    assert notes_of(make_config(), None, "en", "en") == notes_of(make_config(), "UTC", "en", "en") == []
+
+
+def test_another_zone_is_named_with_what_to_do(make_config: Callable[..., Config]) -> None:
+    (note,) = notes_of(make_config({"task": {"timezone": "Europe/Berlin"}}), None, "en", "en")
+    assert "begin in the time zone UTC, and the config now says Europe/Berlin" in note
+    assert "`regulars score --cutoff 2024-03-01`" in note
+
+
+def test_reasons_in_another_language_are_explained_in_the_readers(make_config: Callable[..., Config]) -> None:
+    (note,) = notes_of(make_config(), "UTC", "en", "zh")
+    assert "（en）" in note and "`regulars score --cutoff 2024-03-01`" in note
