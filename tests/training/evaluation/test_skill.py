@@ -65,13 +65,13 @@ def test_without_that_baseline_nothing_is_said() -> None:
         (0.0, 0.5, 400, 0.0, 0.05),  # pure chance: skill is seen in at most one of twenty
         (0.0, 0.1, 1000, 0.0, 0.05),
         (1.0, 0.5, 300, 0.97, 1.0),  # AUC 0.73
-        (0.8, 0.8, 300, 0.93, 1.0),  # AUC 0.69, most leave
-        (0.8, 0.05, 2000, 0.93, 1.0),  # AUC 0.71, few leave
-        (0.5, 0.5, 1000, 0.97, 1.0),  # AUC 0.63
+        (0.8, 0.8, 300, 0.97, 1.0),  # AUC 0.69, most leave
+        (0.8, 0.05, 2000, 0.97, 1.0),  # AUC 0.71, few leave
+        (0.35, 0.5, 1000, 0.97, 1.0),  # AUC 0.60
     ],
 )
 def test_skill_is_seldom_seen_in_chance_and_seldom_overlooked(
     signal: float, share: float, customers: int, least: float, most: float
 ) -> None:
-    seen = np.mean([skill_of(signal, share, customers, seed).shown for seed in range(200)])
+    seen = np.mean([skill_of(signal, share, customers, seed).shown for seed in range(100)])
     assert least <= seen <= most
