@@ -5,6 +5,11 @@ procedure trains on the cut log with default settings and scores everyone who ha
 is the truth. The baselines learn from the same rows and are evaluated on the same customers.
 
     python benchmarks/accuracy.py [--data DIR] [--trials N] [LOG ...]
+    python benchmarks/accuracy.py --rolling [--cutoffs N] [--customers N] [--data DIR] [LOG ...]
+
+With `--rolling`, everything is repeated at past cutoffs, also on policies and on simulated shops, with default
+parameters (no trials): see `benchmarks/rolling.py`. `--rolling totals` counts how many totals of small simulated shops
+lie in their intervals.
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -34,7 +39,12 @@ from training.evaluation.baselines import BASELINES
 from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation, evaluate_predictions
 from training.fit import FittedModels, fit_models
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import rolling  # noqa: E402
+from benchmarks.lapse import load_lapse_config  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
+LAPSE, TOTALS = "lapse", "totals"
 DATA_SOURCES = {
     "cdnow": "cdnow_master.csv.gz: Bruce Hardie's site (brucehardie.com/datasets, 'CDNOW'), or the PyPI package "
     "`lifetimes`; comma-separated, with the header customer_id,date,number_of_cds,dollar_value",
@@ -84,6 +94,8 @@ class LogAccuracy:
 def main(arguments: Sequence[str]) -> int:
     """Prints the tables of the named logs (all without arguments); a log without data is named and skipped."""
     options = _options(arguments)
+    if options.rolling:
+        return _rolling(options)
     done = 0
     with tempfile.TemporaryDirectory() as folder:
         for log in options.logs or list(DATA_SOURCES):
@@ -95,6 +107,33 @@ def main(arguments: Sequence[str]) -> int:
             done += 1
     print(LEGEND if done else "no log was measured", file=sys.stdout if done else sys.stderr)
     return 0
+
+
+def _rolling(options: argparse.Namespace) -> int:
+    """Prints a table for each log, then the summary over all of them."""
+    compared: dict[str, Mapping[str, rolling.Comparison]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for log in options.logs or [*DATA_SOURCES, LAPSE, *rolling.SHOPS]:
+            if log == TOTALS:
+                print(rolling.coverage_of_totals(Path(folder) / "totals", options.shops), flush=True)
+                continue
+            config = _rolling_config(log, options, Path(folder))
+            if config is None:
+                print(f"skipped {log}: its data are not there", file=sys.stderr)
+                continue
+            rows = rolling.load_snapshots(config, options.customers)
+            cutoffs = rolling.predict_cutoffs(rows, config, options.cutoffs)
+            compared[log] = rolling.compare(cutoffs, rows.task.horizon)
+            print(rolling.table(log, cutoffs, compared[log]), flush=True)
+    if compared:
+        print(rolling.summary(compared))
+    return 0
+
+
+def _rolling_config(log: str, options: argparse.Namespace, folder: Path) -> Config | None:
+    if log in rolling.SHOPS:
+        return rolling.simulate_shop(rolling.SHOPS[log], folder / log, options.customers, rolling.SEED + 1)
+    return load_lapse_config(options.data, 0) if log == LAPSE else _config(log, options.data, 0, folder)
 
 
 def measure_log(config: Config) -> LogAccuracy:
@@ -194,9 +233,14 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("logs", nargs="*", metavar="LOG", help=f"{', '.join(DATA_SOURCES)}; all, if none is named")
     parser.add_argument("--data", type=Path, default=HERE / "data", help="where the files are (benchmarks/data)")
     parser.add_argument("--trials", type=int, default=default, help=f"tuning trials a model ({default})")
+    parser.add_argument("--rolling", action="store_true", help="evaluate at rolling cutoffs, without trials")
+    parser.add_argument("--cutoffs", type=int, default=8, help="with --rolling: most test cutoffs a log (8)")
+    parser.add_argument("--customers", type=int, default=8_000, help="with --rolling: most customers a log (8000)")
+    parser.add_argument("--shops", type=int, default=40, help="with --rolling totals: simulated shops (40)")
     options = parser.parse_args(arguments)
-    if unknown := set(options.logs) - set(DATA_SOURCES):
-        parser.error(f"no such log: {', '.join(sorted(unknown))}; expected {', '.join(DATA_SOURCES)}")
+    known = [*DATA_SOURCES, *([LAPSE, *rolling.SHOPS, TOTALS] if options.rolling else [])]
+    if unknown := set(options.logs) - set(known):
+        parser.error(f"no such log: {', '.join(sorted(unknown))}; expected {', '.join(known)}")
     return options
 
 

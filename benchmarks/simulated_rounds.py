@@ -77,10 +77,20 @@ class Orders:
     channel: np.ndarray
 
 
-def draw_world(customers: int, business: Business) -> World:
-    """Draws the customers and their possible orders."""
+def draw_world(customers: int, business: Business, reshape: Callable[[Population], Population] | None = None) -> World:
+    """Draws the customers and their possible orders.
+
+    Args:
+        customers: How many.
+        business: The period and the settings.
+        reshape: Changes the customers after they are drawn, such as how they respond; None: nothing.
+
+    Returns:
+        The world.
+    """
     settings = business.settings
     population = draw_population(customers, business, business.rng(0, POPULATION))
+    population = reshape(population) if reshape else population
     immortal = replace(population, death=np.full(customers, np.inf))
     later = draw_order_candidates(immortal, business, (0, business.days), business.rng(0, CHANCES))
     who = np.concatenate([np.arange(customers), later.who])

@@ -40,9 +40,13 @@ from training.models.everybody_alike import AlikeModels, fit_everybody_alike
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
-from training.tune import Labelled, StudyFile, TuningResult, later_losses, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
 
 Pair = tuple[Labelled, Labelled]
+QUICK_NOTE = (
+    "a quick look (`regulars train --quick`): of few rows and not tuned; decide nothing by it, run `regulars train`"
+)
+ESTIMATORS: dict[str, type[LightGBMEstimator]] = {"churn": ChurnClassifier, "spend": SpendRegressor}
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         split=split,
         interval=config.serving.interval,
         notes=(
+            *([QUICK_NOTE] if config.training.quick else []),
             *choice_note(snapshots),
             *delay_note(snapshots),
             *contacted_note(snapshots),
@@ -213,16 +218,29 @@ def _tune(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) 
         return {}
     folds = [*split.folds, *([split.calibration] if split.calibration else [])]
     known_then = snapshots.as_known(split.test.test)  # what the evaluated model is tuned on
-    pairs = [_encoded_pair(training_sample(known_then, fold), sample_at(known_then, [fold.test])) for fold in folds]
-    searches = {"churn": (ChurnClassifier, [((a, a.churned), (b, b.churned)) for a, b in pairs])}
-    if has_money(snapshots):
-        searches["spend"] = (SpendRegressor, [(_returning_customers(a), _returning_customers(b)) for a, b in pairs])
+    pairs = [_pairs_for_tuning(known_then, fold, config.training.seed) for fold in folds]
     return {
         kind: _tune_and_check(
-            kind, estimator, data[: len(split.folds)], data[len(split.folds) :], snapshots, config, resume
+            kind,
+            estimator,
+            [by_kind[kind] for by_kind in pairs[: len(split.folds)]],
+            [by_kind[kind] for by_kind in pairs[len(split.folds) :]],
+            snapshots,
+            config,
+            resume,
         )
-        for kind, (estimator, data) in searches.items()
+        for kind, estimator in ESTIMATORS.items()
+        if kind in pairs[0]
     }
+
+
+def _pairs_for_tuning(snapshots: Snapshots, fold: Fold, seed: int) -> dict[str, Pair]:
+    """The training and test rows of a fold by 'churn' and 'spend'; of the training rows as many as tuning uses."""
+    train, test = _encoded_pair(training_sample(snapshots, fold), sample_at(snapshots, [fold.test]))
+    pairs = {"churn": (sample_for_tuning((train, train.churned), seed), (test, test.churned))}
+    if has_money(snapshots):
+        pairs["spend"] = (sample_for_tuning(_returning_customers(train), seed), _returning_customers(test))
+    return pairs
 
 
 def _tune_and_check(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -16,7 +16,7 @@ from features.config.load import Config
 from features.errors import DataError, UsageError
 from features.intake.log import Business, opened
 from features.snapshots import build
-from features.snapshots.build import Snapshots
+from features.snapshots.build import RowChoice, Snapshots
 from features.storage.atomic_files import write_text_atomically
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
@@ -34,8 +34,10 @@ from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
 from training.registry.promotion_gates import AlikeChallengers, PromotionDecision
 from training.registry.run_record import SHARE, TrainingRecord
+from training.resources import estimate_training
 from training.tune import TuningResult
 
+QUICK_REFUSAL = "a quick look never replaces a champion that was trained in full; run `regulars train` without --quick"
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
 
 
@@ -48,12 +50,14 @@ class RegisteredTraining:
         decision: Whether they are promoted, with reasons.
         newest: The first cutoff that can be scored.
         alike: The registered versions of everybody alike; empty if the models have skill.
+        quick: Whether it was a quick look.
     """
 
     versions: tuple[RegisteredVersion, ...]
     decision: PromotionDecision
     newest: date
     alike: tuple[RegisteredVersion, ...]
+    quick: bool
 
     @property
     def champions(self) -> tuple[RegisteredVersion, ...]:
@@ -74,13 +78,23 @@ class TrainingRun(RegisteredTraining):
         return self.fitted.evaluation.to_pandas()
 
 
-def train_models(business: Business, which: str = "all", *, resume: bool = False) -> TrainingRun:
+def train_models(
+    business: Business,
+    which: str = "all",
+    *,
+    resume: bool = False,
+    quick: bool = False,
+    report_line: Callable[[str], None] = lambda line: None,
+) -> TrainingRun:
     """Builds snapshots of every mature cutoff, fits and evaluates models, registers them, and decides on promotion.
 
     Args:
         business: An opened log, a config, or the path of a config.
         which: Which models to register: 'churn', 'value', or 'all' that the log supports.
         resume: Whether to continue an interrupted tuning of the same data.
+        quick: A look in about a tenth of the time: few rows, no tuning, few resamples; its models are marked as quick
+            and never replace a champion that is not.
+        report_line: Takes what the training will need, in words, before features are built.
 
     Returns:
         The registered training.
@@ -95,7 +109,11 @@ def train_models(business: Business, which: str = "all", *, resume: bool = False
         if which == "value":
             config.require_value()
         mlflow_tracking.require_tracking_server(config)
-        rows = build.build_snapshots(log)
+        if quick:
+            config = config.model_copy(update={"training": config.training.as_quick()})
+        choice = build.choose_training_rows(log, config.training.rows)
+        report_line(estimate_training(choice, config).text)
+        rows = build.build_snapshots(log, choice=choice)
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
     fitted = _fit_or_explain(rows, business, config, resume)
@@ -131,7 +149,8 @@ def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:
             f"{folder} is a training of {record.facts['name']!r}, and the config's name is {config.name!r}"
         )
     registry.connect_to_mlflow(config)
-    rows = build.build_snapshots(config, [record.cutoff], share=float(record.facts["params"].get(SHARE, 1.0)))
+    share = float(record.facts["params"].get(SHARE, 1.0))
+    rows = build.build_snapshots(config, choice=RowChoice((record.cutoff,), share))
     if rows.rows["churned"].null_count:
         raise UsageError(
             f"the log no longer reaches a horizon past {record.cutoff}, the cutoff that {folder} was evaluated at"
@@ -200,6 +219,7 @@ def _tuning_line(kind: str, tuned: TuningResult) -> str:
 def training_outcome(registered: RegisteredTraining) -> str:
     """The registered versions and their alias, as text for a terminal."""
     alias = "champion" if registered.decision.promoted else "challenger"
+    alias += ", a quick look only" if registered.quick else ""
     alike = f"{_labels(registered.alike)}, everybody alike, champion; " if registered.decision.alike else ""
     return f"{alike}{_labels(registered.versions)}, {alias}; MLflow run {registered.versions[0].run_id}"
 
@@ -236,12 +256,12 @@ def _log_and_promote(record: TrainingRecord, truth: Sample, config: Config) -> R
             f"`regulars train --log {record.folder}` logs it"
         ) from None
     write_text_atomically(config.output / run_record.CARD_FILE, record.card)
-    newest = date.fromisoformat(record.facts["end"])
+    newest, quick = date.fromisoformat(record.facts["end"]), record.quick
     record.remove()
     now_champions = tuple(replace(v, champion=True) for v in chosen)
     if decision.promoted:
-        return RegisteredTraining(now_champions, decision, newest, alike)
-    return RegisteredTraining(versions, decision, newest, now_champions or alike)
+        return RegisteredTraining(now_champions, decision, newest, alike, quick)
+    return RegisteredTraining(versions, decision, newest, now_champions or alike, quick)
 
 
 def _decide(
@@ -251,6 +271,8 @@ def _decide(
     champions: CurrentChampions,
     config: Config,
 ) -> PromotionDecision:
+    if record.quick and not champions.problem and any(not m.bundle.is_quick for m in champions.models.values()):
+        return PromotionDecision(False, reasons=(QUICK_REFUSAL,))
     challengers = {v.kind: record.bundle(v.kind) for v in versions if not v.champion}
     alike = None
     if record.has_alike:
@@ -266,7 +288,7 @@ def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampio
     """The champions before this training is logged, with access to their evaluation.
 
     An outdated champion (another time zone, or features with another definition) can score nobody, so it does not
-    count.
+    count. Neither does a quick look against a full training.
     """
     models: dict[str, Champion] = {}
     for kind in ("churn", "value"):
@@ -274,7 +296,9 @@ def _current_champions(record: TrainingRecord, config: Config) -> CurrentChampio
             champion = registry.load_champion(config, kind)
         except DataError as problem:
             return CurrentChampions(models, f"{problem}")
-        if champion is not None and not is_outdated(champion.bundle, config.task.timezone):
+        if champion is None or is_outdated(champion.bundle, config.task.timezone):
+            continue
+        if record.quick or not champion.bundle.is_quick:
             models[kind] = champion
     return CurrentChampions(models, "", partial(_logged_evaluation, models, record, config))
 

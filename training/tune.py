@@ -1,7 +1,8 @@
 """Tunes parameters with Optuna over folds forward in time: reproducible, pruned, stored on disk and resumable.
 
-The defaults are tried first. Every trial has its own seed, so an interrupted and resumed search gives the same result
-as an uninterrupted one.
+The defaults are tried first. Each trial begins on a quarter of the newest fold's training rows; only the better third
+goes on to all folds (successive halving: Jamieson and Talwalkar, AISTATS 2016). Every trial has its own seed, so an
+interrupted and resumed search gives the same result as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from training.data.time_split import Sample
 from training.models.lightgbm_base import FIXED, LightGBMEstimator, bin_features
 from training.models.linear_prior import churn_loss, spend_loss
 
-MAX_TREES = 600
-PATIENCE = 30
-MAX_ROWS = 60_000  # most training rows of a fold: enough to compare parameters
+MAX_TREES = 300
+PATIENCE = 20
+MAX_ROWS = 40_000  # most training rows of a fold: enough to compare parameters
+FIRST_SHARE, SURVIVORS = 0.25, 33.0  # share of these rows that a trial begins on; percentage of trials that go on
+STARTUP_TRIALS = 4  # so many are not pruned
 MIN_TRIALS_FOR_IMPORTANCE = 8  # with fewer trials no importance is computed
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-STUDY_NAME = "study"
+STUDY_NAME = "halving"  # named after the procedure: trials of another one are not continued
 LOSSES = {"binary": churn_loss, "gamma": spend_loss}
 
 
@@ -53,8 +56,8 @@ class TuningResult:
         loss: Its mean loss over the folds.
         default_loss: Mean loss of the defaults.
         trials: All trials in their order.
-        importance: Share of the loss's variance over the trials that each parameter explains (fANOVA: Hutter, Hoos and
-            Leyton-Brown, ICML 2014), largest first; empty if there are few trials.
+        importance: Share of the variance of the first part's loss over the trials that each parameter explains (fANOVA:
+            Hutter, Hoos and Leyton-Brown, ICML 2014), largest first; empty if there are few trials.
         kept: Whether the parameters also beat the defaults on a later cutoff that no trial had seen; if False, the
             defaults are used.
         later: Loss of the defaults and of these parameters there; None if there was no such cutoff.
@@ -120,8 +123,10 @@ def tune_models(
         UsageError: The study's file cannot be written or read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    datasets = [_datasets((_sample_customers(train, seed), test), categorical) for train, test in folds]
-    loss = _objective(estimator, datasets, {"seed": seed, "categorical": categorical})
+    sampled = [(sample_for_tuning(train, seed), test) for train, test in folds]
+    datasets = [_datasets(fold, categorical) for fold in sampled]
+    first = _first_part(datasets[0][0], sampled[0][0][0], seed), datasets[0][1]
+    loss = _objective(estimator, [first, *datasets], {"seed": seed, "categorical": categorical})
     search = _open_study(study, _defaults(estimator))
     ends = monotonic() + timeout if timeout else np.inf
     with tqdm(total=trials, desc=title, leave=False, disable=None) as bar:
@@ -153,7 +158,7 @@ def later_losses(
     Returns:
         The mean loss of each on the test sample.
     """
-    (train, label), (test, outcome) = _sample_customers(fold[0], seed), fold[1]
+    (train, label), (test, outcome) = sample_for_tuning(fold[0], seed), fold[1]
     binned = bin_features(train.features, estimators[0].categorical)
     margins = (estimator.fit_binned(binned, label).margin(test.features) for estimator in estimators)
     loss = LOSSES[estimators[0].objective]
@@ -167,7 +172,7 @@ def _open_study(study: StudyFile, defaults: Mapping[str, Any]) -> optuna.Study:
             study_name=STUDY_NAME,
             storage=_storage(study),
             direction="minimize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0),
+            pruner=optuna.pruners.PercentilePruner(SURVIVORS, n_startup_trials=STARTUP_TRIALS),
             load_if_exists=True,
         )
     except (OSError, ValueError, KeyError) as problem:
@@ -197,27 +202,49 @@ def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=own, multivariate=True, n_startup_trials=8)
 
 
-def _sample_customers(rows: Labelled, seed: int) -> Labelled:
-    """About MAX_ROWS rows: all rows of a random sample of customers; everything if there are no more rows."""
+def sample_for_tuning(rows: Labelled, seed: int) -> Labelled:
+    """About MAX_ROWS rows: all rows of a random sample of customers; everything if there are hardly more rows."""
     sample, label = rows
-    if len(sample) <= MAX_ROWS:
+    if len(sample) <= 1.1 * MAX_ROWS:
         return rows
-    customers, of = np.unique(sample.customers.to_numpy(zero_copy_only=False), return_inverse=True)
-    chosen = np.random.default_rng(seed).random(len(customers)) < MAX_ROWS / len(sample)
-    return sample.take(chosen[of]), label[chosen[of]]
+    chosen = _of_some_customers(sample, MAX_ROWS / len(sample), seed)
+    return sample.take(chosen), label[chosen]
+
+
+def _of_some_customers(sample: Sample, share: float, seed: int) -> np.ndarray:
+    """Marks (n,) all rows of a random share of the customers."""
+    customers, place = np.unique(sample.customers.to_numpy(zero_copy_only=False), return_inverse=True)
+    return (np.random.default_rng(seed).random(len(customers)) < share)[place]
+
+
+def _first_part(data: lgb.Dataset, sample: Sample, seed: int) -> lgb.Dataset:
+    """The rows of a fold that every trial begins on; all of them if the part would have labels of one kind only."""
+    chosen = np.flatnonzero(_of_some_customers(sample, FIRST_SHARE, seed + 1))
+    labels = np.asarray(data.construct().get_label())[chosen]
+    if not len(chosen) or np.ptp(labels) == 0:
+        return data
+    return data.subset(chosen.tolist()).construct()
 
 
 def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
-    complete = {t.value for t in search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))}
-    if len(complete) < MIN_TRIALS_FOR_IMPORTANCE:
+    """The importance of the parameters for the loss on the first part, which every trial has."""
+    finished = _finished(search)
+    if len({t.intermediate_values[0] for t in finished}) < MIN_TRIALS_FOR_IMPORTANCE:
         return {}
-    shares = get_param_importances(search, evaluator=FanovaImportanceEvaluator(seed=seed))
+    first = optuna.create_study()
+    first.add_trials(
+        optuna.trial.create_trial(params=t.params, distributions=t.distributions, value=t.intermediate_values[0])
+        for t in finished
+    )
+    shares = get_param_importances(first, evaluator=FanovaImportanceEvaluator(seed=seed))
     return {name: float(share) for name, share in shares.items()}
 
 
 def _objective(
     estimator: type[LightGBMEstimator], datasets: Sequence[tuple[lgb.Dataset, lgb.Dataset]], fixed: dict[str, Any]
 ) -> Callable[[optuna.Trial], float]:
+    """The mean loss over all datasets but the first, which only decides who goes on."""
+
     def loss(trial: optuna.Trial) -> float:
         model = estimator(**_suggest(trial), **fixed)
         losses, trees = [], []
@@ -231,18 +258,18 @@ def _objective(
             )
             losses.append(next(iter(booster.best_score["valid_0"].values())))
             trees.append(booster.best_iteration)
-            trial.report(float(np.mean(losses)), step)
+            trial.report(float(np.mean(losses[1:] or losses)), step)
             if step + 1 < len(datasets) and trial.should_prune():
                 raise optuna.TrialPruned
-        trial.set_user_attr("trees", max(5, round(float(np.mean(trees)))))
-        return float(np.mean(losses))
+        trial.set_user_attr("trees", max(5, round(float(np.mean(trees[1:])))))
+        return float(np.mean(losses[1:]))
 
     return loss
 
 
 def _suggest(trial: optuna.Trial) -> dict[str, Any]:
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.12, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 0.04, 0.15, log=True),
         "num_leaves": trial.suggest_int("num_leaves", 4, 48, log=True),
         "min_child_samples": trial.suggest_int("min_child_samples", 10, 500, log=True),
         "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 1.0),
@@ -259,8 +286,8 @@ def _defaults(estimator: type[LightGBMEstimator]) -> dict[str, Any]:
 def _datasets(fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> tuple[lgb.Dataset, lgb.Dataset]:
     (train, label), (test, later) = fold
     places = [train.features.column_names.index(name) for name in categorical]
-    learn = lgb.Dataset(train.features, label=label, params=FIXED, free_raw_data=False, categorical_feature=places)
-    return learn, lgb.Dataset(test.features, label=later, reference=learn, params=FIXED, free_raw_data=False)
+    learn = lgb.Dataset(train.features, label=label, params=dict(FIXED), categorical_feature=places)
+    return learn, lgb.Dataset(test.features, label=later, reference=learn, params=dict(FIXED))
 
 
 def _to_tuning_trial(number: int, trial: optuna.trial.FrozenTrial) -> TuningTrial:

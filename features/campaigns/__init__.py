@@ -9,6 +9,7 @@ __getattr__, __all__ = lazy_exports(
         "contact_history": ["read_attributes", "read_earlier_contacts", "summarise_log"],
         "live_plans": [
             "PlanOnDisk",
+            "alert_campaign",
             "live_plan",
             "mark_superseded",
             "newest_plans_first",

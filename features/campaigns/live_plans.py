@@ -87,6 +87,11 @@ def nightly_campaign(campaign: str, cutoff: date) -> str:
     return f"{campaign}-{cutoff}"
 
 
+def alert_campaign(campaign: str, cutoff: date) -> str:
+    """The campaign of the plan that an alert started in a nightly run."""
+    return f"{campaign}-alert-{cutoff}"
+
+
 def superseded_by(folder: Path) -> str:
     """Returns the campaign of the plan that took a plan's place; empty if none did, or if it was removed since."""
     path = folder / SUPERSEDED

@@ -220,7 +220,8 @@ def fit_gamma_gamma(count: ArrayLike, mean_spend: ArrayLike, weights: ArrayLike 
     x, z = np.broadcast_arrays(np.asarray(count, float), np.asarray(mean_spend, float))
     known = z if weights is None else np.repeat(z, np.rint(np.asarray(weights, float)).astype(int))
     z = np.minimum(z, ordinary_limit(known))
-    rows = _distinct_rows(weights, np.where(x > 0, x, np.nan), np.log(np.where(z > 0, z, np.nan)))
+    rows = _distinct_rows(weights, np.where(x > 0, x, np.nan), np.where(z > 0, z, np.nan))
+    rows[1] = np.log(rows[1])  # of sorted rows: the last bit of a logarithm may depend on its place in the array
     middle = _sum_of_products(rows[-1], rows[1]) / float(rows[-1].sum()) if rows.size else 0.0
     rows[1] -= middle
     starts = np.log([(2.0, 2.0, 1.0), (6.0, 3.0, 0.5), (1.0, 0.5, 1.0)])

@@ -111,9 +111,20 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_run(self) -> Config:
-        if self.run.makes_plans and (self.plan is None or self.plan.budget is None):
-            lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget"
+        lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget" if not self.plan.budget else ""
+        if self.run.has_schedule and lacks or self.run.plans_on_alert and self.plan is None:
             raise ValueError(f"[run] makes plans (plan_every, plan_on), but {lacks}")
+        least = min((action.cost for action in self.plan.actions.values()), default=0.0) if self.plan else 0.0
+        if self.run.alert_budget is not None and self.run.alert_budget < least:
+            raise ValueError(
+                f"[run] alert_budget is {self.run.alert_budget:g}, below the cheapest action ({least:g} a customer)"
+            )
+        monitor = self.monitor
+        if self.run.plans_on_alert and not (monitor.churn or monitor.value or monitor.value_at_risk):
+            raise ValueError(
+                "[run] plan_on = 'alert' makes plans when a segment crosses a threshold, but [monitor] has none: set "
+                "churn, value or value_at_risk"
+            )
         return self
 
     @model_validator(mode="after")

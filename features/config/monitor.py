@@ -102,13 +102,16 @@ class MonitorConfig(Section):
     value: dict[str, PositiveNumber] = Field(
         {}, description="lowest mean value by segment, tier or lifecycle (or 'all')"
     )
+    value_at_risk: dict[str, PositiveNumber] = Field(
+        {}, description="highest total value at risk by segment, tier or lifecycle (or 'all')"
+    )
     webhook: str = Field("", description="URL to which new alerts are posted as JSON; empty: none")
     webhook_env: str = Field("", description="environment variable that holds this URL, if the URL is a secret")
     mail: MailConfig | None = None
 
     @model_validator(mode="after")
     def _check(self) -> MonitorConfig:
-        for key, limits in (("churn", self.churn), ("value", self.value)):
+        for key, limits in (("churn", self.churn), ("value", self.value), ("value_at_risk", self.value_at_risk)):
             for name in limits:
                 if name not in CUSTOMER_GROUPS:
                     raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from features.config.names import Name
+from features.config.quiet_times import check_quiet_times
 from features.config.sections import Duration, Section
 
 ATTRIBUTES = ("channel", "depth", "day_part", "message")
@@ -118,7 +119,18 @@ class PlanConfig(Section):
     contacts_window: Duration | None = Field(
         None, description="time before the cutoff in which contacts_at_most counts"
     )
+    quiet_days: tuple[str, ...] = Field(
+        (),
+        description="days on which nobody is contacted: weekdays such as 'sunday', dates such as '2024-12-25', or days "
+        "of every year such as '12-25'; the plan names the first other day",
+    )
+    quiet_hours: str = Field(
+        "", description="hours in which nobody is contacted, such as '20:00-08:00', in the time of the business"
+    )
     exclude: tuple[Exclusion, ...] = Field((), description="customers who are excluded")
+    only: tuple[str, ...] = Field(
+        (), description="segments, tiers or lifecycle stages whose customers alone get actions; empty: all customers"
+    )
     minimums: dict[str, float] = Field(
         {}, description="minimum share of eligible customers who get an action, by segment"
     )
@@ -135,6 +147,7 @@ class PlanConfig(Section):
             raise ValueError(
                 "contacts_at_most and contacts_window go together: set how many contacts, and in which time"
             )
+        check_quiet_times(self.quiet_days, self.quiet_hours)
         wrong = [name for name, share in self.minimums.items() if not 0 <= share <= 1]
         if wrong:
             raise ValueError(f"minimums: {wrong[0]!r} has {self.minimums[wrong[0]]:g}; expected a share from 0 to 1")

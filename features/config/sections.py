@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PrivateAttr,
     WithJsonSchema,
     model_validator,
 )
@@ -139,6 +140,7 @@ class EngineConfig(Section):
     scratch: str = Field("", description="folder for data larger than memory; empty: the system's temporary folder")
 
 
+QUICK_ROWS, QUICK_RESAMPLES = 20_000, 100  # of `regulars train --quick`
 GateRule = Literal["better", "ahead", "level", "any"]
 
 
@@ -200,6 +202,19 @@ class TrainingConfig(Section):
         description="columns of [customers] by which the evaluation in the model card is broken down; personal "
         "columns are allowed: they are read only for this, and no model uses them",
     )
+    _quick: bool = PrivateAttr(False)  # no key of the file but an option of the command
+
+    @property
+    def quick(self) -> bool:
+        """Whether this is a quick look (`regulars train --quick`)."""
+        return self._quick
+
+    def as_quick(self) -> TrainingConfig:
+        """Return the settings of a quick look: few rows, no tuning, few resamples."""
+        rows = min(self.rows or QUICK_ROWS, QUICK_ROWS)
+        few = self.model_copy(update={"rows": rows, "trials": 0, "bootstrap": min(self.bootstrap, QUICK_RESAMPLES)})
+        few._quick = True
+        return few
 
 
 class UpliftConfig(Section):

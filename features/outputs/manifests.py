@@ -9,64 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NotRequired, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.errors import DataError
+from features.outputs.manifest_entries import Count, FileName, NightStep, Part, Rows, SampleRatio, ScoringModel
 from features.storage.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
-
-FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # in the folder of its manifest, never elsewhere
-Count = Annotated[int, Field(ge=0)]
-Rows = list[dict[str, Any]]
 
 
 class OtherFormatError(DataError):
     """A manifest was written by another version of Regulars (exit code 3)."""
-
-
-class Part(TypedDict):
-    """One file of a table: its name, rows and SHA-256."""
-
-    file: FileName
-    rows: Count
-    sha256: str
-
-
-class ScoringModel(TypedDict):
-    """The model that predicted a number, its task, and the end of the outcomes that it learned from.
-
-    `skill` is false if it treats everybody alike.
-    """
-
-    label: str
-    run_id: NotRequired[str]
-    digest: NotRequired[str]
-    task: NotRequired[dict[str, Any]]
-    learned_until: NotRequired[str]
-    skill: NotRequired[bool]
-
-
-class SampleRatio(TypedDict):
-    """Whether the sizes of the groups contradict the randomisation, and the checks behind that."""
-
-    alarm: bool
-    share: NotRequired[float]
-    threshold: NotRequired[float]
-    groups: NotRequired[Rows]
-
-
-class NightStep(TypedDict):
-    """A step of a nightly run: its name, state, digests of inputs and files, exit code, note and seconds."""
-
-    name: str
-    state: str
-    inputs: NotRequired[str]
-    files: NotRequired[str]
-    code: NotRequired[int]
-    note: NotRequired[str]
-    seconds: NotRequired[float]
 
 
 class Manifest(BaseModel):
@@ -229,6 +182,7 @@ class PlanManifest(Manifest):
     effects_sha256: str | None = None
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
+    send: dict[str, str | None] = {}
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
@@ -317,6 +271,7 @@ class NightRecord(Manifest):
     steps: list[NightStep] = []
     alerts: Rows | int = []
     trained: dict[str, Any] | None = None
+    alert_plans: Rows = []
     tried: dict[str, str] = {}
     log: dict[str, Any] | None = None
 

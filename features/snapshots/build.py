@@ -37,7 +37,9 @@ __all__ = [
     "KEYS",
     "SnapshotQuery",
     "PreparedFeatures",
+    "RowChoice",
     "Snapshots",
+    "choose_training_rows",
     "snapshots_from_tables",
     "write_snapshots",
     "build_snapshots",
@@ -170,7 +172,11 @@ def snapshot_query(
 
 
 def build_snapshots(
-    business: Business, cutoffs: Sequence[date | str] | None = None, *, with_labels: bool = True, share: float = 1.0
+    business: Business,
+    cutoffs: Sequence[date | str] | None = None,
+    *,
+    with_labels: bool = True,
+    choice: RowChoice | None = None,
 ) -> Snapshots:
     """Builds the snapshots of a log; unchanged cutoffs come from the config's cache.
 
@@ -178,10 +184,9 @@ def build_snapshots(
 
     Args:
         business: An opened log, a config, or the path of a config.
-        cutoffs: The cutoffs; by default the mature cutoffs that models learn from, of as many customers as
-            [training] rows and [engine] memory allow (`training_rows`).
+        cutoffs: The cutoffs; by default those of `choice`.
         with_labels: Whether churned and value are wanted.
-        share: With cutoffs: the share of the customers that is wanted.
+        choice: Which rows are wanted, if no cutoffs are given; by default those of `choose_training_rows`.
 
     Returns:
         The snapshots, collected.
@@ -190,24 +195,43 @@ def build_snapshots(
         DataError: The log breaks its contract.
         UsageError: A cutoff lies outside the log, or the custom features cannot be used.
     """
-    days = None if cutoffs is None else [as_date(cutoff) for cutoff in cutoffs]
-    with opened(business) as log, checked_log(log) as (engine, tables, own):
+    days = None if cutoffs is None else RowChoice(tuple(as_date(cutoff) for cutoff in cutoffs))
+    with opened(business) as log:
+        chosen = days or choice or choose_training_rows(log)
+        with checked_log(log) as (engine, tables, own):
+            config, task = log.config, log.config.task.to_task()
+            rows = take_rows(tables, chosen, engine)
+            snapshots = snapshots_from_tables(
+                rows, task, chosen.cutoffs, engine, own=own, with_labels=with_labels, cache=open_cache(config)
+            )
+            if chosen.note:
+                which = f"{snapshots.fingerprint} {chosen.share} {', '.join(map(str, chosen.cutoffs))}"
+                snapshots = replace(snapshots, fingerprint=_digest(which))
+            if with_labels and config.training.learn_from == "untouched":
+                snapshots = drop_contacted(snapshots, contacted_in_horizon(rows, task, snapshots.cutoffs, engine))
+            return replace(snapshots, choice=chosen)
+
+
+def choose_training_rows(log: Log, most: int | None = None) -> RowChoice:
+    """Chooses the rows that models learn from: of every mature cutoff, as far as the limit and [engine] memory allow.
+
+    Args:
+        log: An opened log.
+        most: Most rows; by default [training] rows.
+
+    Returns:
+        The choice.
+
+    Raises:
+        DataError: The log breaks its contract.
+        UsageError: The custom features cannot be used.
+    """
+    with checked_log(log) as (engine, tables, own):
         config, task = log.config, log.config.task.to_task()
-        choice = RowChoice(tuple(days or ()), share)
-        if days is None:
-            columns = len(catalog_features(task, tables.contract)) + len(own.features)
-            most = rows_within_memory(config.training.rows, config.engine.memory, columns)
-            choice = choose_rows(tables, task, mature_cutoffs(tables, task), most, engine)
-        rows = take_rows(tables, choice, engine)
-        snapshots = snapshots_from_tables(
-            rows, task, choice.cutoffs, engine, own=own, with_labels=with_labels, cache=open_cache(config)
-        )
-        if choice.note:
-            which = f"{snapshots.fingerprint} {choice.share} {', '.join(map(str, choice.cutoffs))}"
-            snapshots = replace(snapshots, fingerprint=_digest(which))
-        if with_labels and config.training.learn_from == "untouched":
-            snapshots = drop_contacted(snapshots, contacted_in_horizon(rows, task, snapshots.cutoffs, engine))
-        return replace(snapshots, choice=choice)
+        columns = len(catalog_features(task, tables.contract)) + len(own.features)
+        limit = config.training.rows if most is None else most
+        within = rows_within_memory(limit, config.engine.memory, columns)
+        return replace(choose_rows(tables, task, mature_cutoffs(tables, task), within, engine), columns=columns)
 
 
 def contacted_in_horizon(tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:

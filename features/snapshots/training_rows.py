@@ -38,6 +38,7 @@ class RowChoice:
         rows: About how many rows these are.
         all_cutoffs: How many cutoffs there are.
         all_rows: About how many rows there are.
+        columns: How many features there are.
     """
 
     cutoffs: tuple[date, ...]
@@ -45,6 +46,7 @@ class RowChoice:
     rows: int = 0
     all_cutoffs: int = 0
     all_rows: int = 0
+    columns: int = 0
 
     @property
     def note(self) -> str:
@@ -76,8 +78,9 @@ def choose_rows(tables: Tables, task: Task, cutoffs: Sequence[date], most: int, 
         The choice.
     """
     everything = tuple(sorted(cutoffs))
-    if not most or len(everything) < 2 or _count_customers(tables, engine) * len(everything) <= most:
-        return RowChoice(everything)
+    greatest = _count_customers(tables, engine) * len(everything)
+    if not most or len(everything) < 2 or greatest <= most:
+        return RowChoice(everything, rows=greatest, all_cutoffs=len(everything), all_rows=greatest)
     sizes = estimate_cohorts(tables, task, everything, engine)
     total = sum(sizes.values())
     kept = _thinned_to(sizes, task.horizon, most)

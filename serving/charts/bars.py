@@ -127,9 +127,10 @@ def columns(name: str, alt: str, bars: Sequence[Column], axis: str) -> Markup:
 
 
 def paired_columns(
-    name: str, alt: str, pairs: Sequence[ColumnPair], names: tuple[str, str], axis: str, format_value: Format
+    name: str, alt: str, pairs: Sequence[ColumnPair], names: tuple[str, str], axis: str, format_value: Format,
+    fills: tuple[str, str] = ("solid", "hatched"),
 ) -> Markup:  # fmt: skip
-    """Draw two columns for each group: the first solid, the second hatched, with its confidence interval if it has one.
+    """Draw two columns for each group, the second with its confidence interval if it has one.
 
     Args:
         name: A name for the chart, unique on the page.
@@ -138,11 +139,12 @@ def paired_columns(
         names: What the first and the second column are, for the legend.
         axis: The title of the axis below.
         format_value: Formats a tick of the vertical axis.
+        fills: The fills of the first and the second column.
 
     Returns:
         An SVG element.
     """
-    legend, top = fill_legend(name, names)
+    legend, top = fill_legend(name, names, fills)
     ends = [max(pair.first, pair.second, pair.high or 0.0) for pair in pairs]
     plot, parts = vertical_axis(ends, format_value, top + 6, TALL)
     step = (plot.right - plot.left) / len(pairs)
@@ -150,15 +152,15 @@ def paired_columns(
     for middle, pair in zip(middles, pairs, strict=True):
         wide = step * 0.42
         for x, size, fill, tip in (
-            (middle - wide, pair.first, "solid", pair.first_tip),
-            (middle, pair.second, "hatched", pair.second_tip),
+            (middle - wide, pair.first, fills[0], pair.first_tip),
+            (middle, pair.second, fills[1], pair.second_tip),
         ):
             y = plot.down(size)
             shapes = [
                 rectangle(x, plot.top, wide, plot.base - plot.top, "hit"),
                 rectangle(x + 0.5, y, wide - 1, plot.base - y, fill, name),
             ]
-            if fill == "hatched" and pair.low is not None and pair.high is not None:
+            if fill == fills[1] and pair.low is not None and pair.high is not None:
                 span = f"M{x + wide / 2:.1f} {plot.down(pair.low):.1f}V{plot.down(pair.high):.1f}"
                 shapes.append(f'<path class="span" d="{span}"/>')
             parts.append(mark(tip, shapes))

@@ -6,7 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "action_beliefs": ["ActionBelief", "believe_actions"],
-        "action_effects": ["ASSUMED", "ActionEffects", "load_action_effects"],
+        "action_effects": ["ASSUMED", "INTERPOLATED", "ActionEffects", "load_action_effects"],
         "believed_effects": ["EVIDENT"],
         "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
     },

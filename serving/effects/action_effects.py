@@ -4,7 +4,8 @@ Measured effects are read from `OUTPUT/uplift/cutoff=D/effects.parquet`, which `
 plan as posterior means (`serving.effects.believed_effects`). An action without evidence of an effect counts as one
 without an effect, unless the config says `unproven = true`. An action that is missing in the table, or every action if
 there is no table, is assumed to keep the share `save_rate` of the customers who would leave: its effect on return is
-save_rate x churn_probability, and on value save_rate x value_at_risk.
+save_rate x churn_probability, and on value save_rate x value_at_risk. Actions that are doses of one thing share a curve
+(`serving.effects.pooled_doses`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from features.errors import UsageError
 from serving.effects.believed_effects import BelievedEffects, EstimatedEffects, believe_effects
 from serving.effects.effect_table import RETURN, VALUE, EffectTable, as_floats, read_effect_table
 from serving.effects.past_effects import past_effects
+from serving.effects.pooled_doses import OneAction, pool_doses
 from serving.language.messages import N_
 
-ASSUMED = N_("assumed")
+ASSUMED, INTERPOLATED = N_("assumed"), N_("interpolated")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class ActionEffects:
         error: Posterior standard deviation of `on_value`; nan where the effect is assumed.
         parts: (n, a, 2) two independent errors of the effect on the plan's outcome, each common to all customers of an
             action; nan where the effect is assumed.
-        sources: (a,) source of each action's effects: 'assumed', or the `source` in the table, such as 'measured'.
+        sources: (a,) source of each action's effects: 'assumed', 'interpolated' (a dose between measured ones), or the
+            `source` in the table, such as 'measured'.
         evidence: (a,) the average effect on the plan's `outcome` as `estimate` with `error` and as `believed`, and
             whether the evidence is `enough`; None if the effect is assumed.
         digest: sha256 of the table; '' if none was read.
@@ -56,17 +59,6 @@ class ActionEffects:
     def assumed(self) -> bool:
         """Whether any effect is assumed."""
         return ASSUMED in self.sources
-
-
-@dataclass(frozen=True)
-class _OneAction:
-    """The effects of one action: (n,) each, and (n, 2) parts."""
-
-    on_return: np.ndarray
-    on_value: np.ndarray
-    error: np.ndarray
-    parts: np.ndarray
-    evidence: dict[str, Any] | None = None
 
 
 def load_action_effects(
@@ -90,7 +82,9 @@ def load_action_effects(
         DataError: The table of effects, or a past measurement, is not as expected.
     """
     table = read_effect_table(config, rules, cutoff, scores)
-    measured = _measured_actions(config, rules, cutoff, scores, table, VALUE if money else RETURN)
+    outcome = VALUE if money else RETURN
+    measured = _measured_actions(config, rules, cutoff, scores, table, outcome)
+    measured, untried = pool_doses(measured, rules.actions, _expected(scores)[outcome], outcome)
     effects, sources = [], []
     for name, action in rules.actions.items():
         if name in measured:
@@ -102,7 +96,7 @@ def load_action_effects(
                 f"[plan.actions.{name}]: its effect was not measured ({table.path.relative_to(config.output.parent)}), "
                 f"and it has no save_rate to assume; run `regulars uplift --cutoff {cutoff}`, or set save_rate"
             )
-        sources.append(table.sources.get(name, ASSUMED))
+        sources.append(INTERPOLATED if name in untried else table.sources.get(name, ASSUMED))
     return ActionEffects(
         on_return=np.stack([one.on_return for one in effects], axis=1),
         on_value=np.stack([one.on_value for one in effects], axis=1),
@@ -114,18 +108,23 @@ def load_action_effects(
     )
 
 
-def _assumed_action(save_rate: float, scores: pa.Table) -> _OneAction:
+def _assumed_action(save_rate: float, scores: pa.Table) -> OneAction:
     churn, at_risk = (as_floats(scores[name]) for name in ("churn_probability", "value_at_risk"))
     unknown = np.full((len(churn), 2), np.nan)
-    return _OneAction(save_rate * churn, save_rate * at_risk, unknown[:, 0], unknown)
+    return OneAction(save_rate * churn, save_rate * at_risk, unknown[:, 0], unknown)
+
+
+def _expected(scores: pa.Table) -> dict[str, np.ndarray]:
+    """The outcomes (n,) that are expected of each customer without an action."""
+    return {RETURN: 1 - as_floats(scores["churn_probability"]), VALUE: np.nan_to_num(as_floats(scores["value"]))}
 
 
 def _measured_actions(
     config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, table: EffectTable, outcome: str
-) -> dict[str, _OneAction]:
+) -> dict[str, OneAction]:
     """The effects of the measured actions; `outcome`: what the plan is about."""
     _refuse_without_errors(table, outcome)
-    expected = {RETURN: 1 - as_floats(scores["churn_probability"]), VALUE: np.nan_to_num(as_floats(scores["value"]))}
+    expected = _expected(scores)
     believed = {}
     for name, estimates in table.estimates.items():
         usable = {action: each for action, each in estimates.items() if _has_errors(each)}
@@ -144,12 +143,12 @@ def _measured_actions(
 
 def _believed_action(
     believed: Mapping[str, BelievedEffects | None], estimates: Mapping[str, np.ndarray], outcome: str, unproven: bool
-) -> _OneAction:
+) -> OneAction:
     """One action's effects: 0 without evidence, unless the user wants unproven actions."""
     main, on_value = believed[outcome], believed[VALUE]
     unknown = np.full((len(estimates[outcome]), 2), np.nan)
     if main is None:  # nothing is known about the plan's outcome
-        return _OneAction(estimates[RETURN], estimates[VALUE], unknown[:, 0], unknown)
+        return OneAction(estimates[RETURN], estimates[VALUE], unknown[:, 0], unknown)
     factor = 1.0 if main.evident or unproven else 0.0
     kept = float(np.clip(main.average / main.estimate, 0, 1)) if main.estimate else 0.0
     means = {
@@ -160,7 +159,7 @@ def _believed_action(
         "enough": main.evident,
     }  # fmt: skip
     error = on_value.deviation if on_value is not None else unknown[:, 0]
-    return _OneAction(means[RETURN], means[VALUE], error, main.parts, evidence)
+    return OneAction(means[RETURN], means[VALUE], error, main.parts, evidence, counted=bool(factor))
 
 
 def _has_errors(estimated: EstimatedEffects) -> bool:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serving.effects.posterior import PosteriorEffects, posterior_effects
+from training.uplift.metrics import NORMAL_95
 
-EVIDENT = 1.96  # standard errors by which an average effect must be above 0
+EVIDENT = NORMAL_95  # standard errors by which an average effect must be above 0
 
 
 @dataclass(frozen=True)

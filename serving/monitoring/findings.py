@@ -153,6 +153,34 @@ def segment_findings(
             )
 
 
+def value_at_risk_findings(
+    rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float], before: date | None, tr: Language
+) -> Iterator[Finding]:
+    """Finds segments whose total value at risk is above its limit.
+
+    Args:
+        rows: Customers and value at risk of each segment.
+        limits: The highest value at risk by segment ([monitor] value_at_risk).
+        before: The previous scored cutoff; None if there is none.
+        tr: The language of the texts.
+
+    Yields:
+        One finding for each limit that is crossed.
+    """
+    for row in rows:
+        name, at_risk = row["segment"], row.get("value_at_risk")
+        if name not in limits or at_risk is None or at_risk <= limits[name]:
+            continue
+        text = tr(
+            "Value at risk of {n} customers: {value}{earlier}; the limit is {limit}.",
+            value=_money(at_risk), limit=_money(limits[name]), n=f"{row['customers']:,}",
+            earlier=_earlier_value(row.get("value_at_risk_before"), _money, before, tr),
+        )  # fmt: skip
+        segment = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
+        title = tr("Much value is at risk: {segment}", segment=segment)
+        yield Finding(f"value_at_risk:{name}", "warning", title, text, "contact", name)
+
+
 def _earlier_value(number: float | None, form: Any, before: date | None, tr: Language) -> str:
     return "" if number is None else tr(" ({number} at {cutoff})", number=form(number), cutoff=str(before))
 

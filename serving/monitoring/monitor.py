@@ -41,6 +41,7 @@ from serving.monitoring.findings import (
     drift_findings,
     segment_findings,
     unusable_log_finding,
+    value_at_risk_findings,
 )
 from serving.monitoring.inputs import MonitorInputs, read_monitored_log
 from serving.monitoring.log_health import LogCheck, check_log_health, health_record
@@ -160,6 +161,9 @@ def _observe(log: Log, scores: Scores, tr: Language) -> _Observations:
     earlier = scored_cutoffs_before(config, scores.cutoff)
     before = read_scores(config, earlier[-1]) if earlier else None
     observations = _Observations(segments=segment_rates(scores, before))
+    observations.findings += value_at_risk_findings(
+        observations.segments, config.monitor.value_at_risk, before.cutoff if before else None, tr
+    )
     observations.findings += segment_findings(
         observations.segments, config.monitor, before.cutoff if before else None, tr
     )

@@ -21,7 +21,7 @@ from features.errors import DataError, RefusedError, RegularsError
 from features.intake.log import Business, Log, opened
 from features.storage.file_locks import exclusive_lock
 from serving.interruption import raise_if_interrupted
-from serving.nightly import steps
+from serving.nightly import alert_plans, steps
 from serving.nightly.state import (
     DONE,
     FAILED,
@@ -65,7 +65,7 @@ STEPS = (
     ChainStep("uplift", (CHECK,), steps.score_uplift),
     ChainStep("monitor", (), steps.monitor_newest),
     ChainStep("retrain", (CHECK, "monitor"), steps.retrain_on_alert),
-    ChainStep("plan", ("score", "uplift"), steps.plan_if_due),
+    ChainStep("plan", ("score", "uplift"), alert_plans.plan_if_due),
     ChainStep("measure", (CHECK,), steps.measure_ended_plans),
     ChainStep("report", ("score",), steps.report_if_changed),
 )
@@ -228,7 +228,11 @@ def _new_night(log: Log, cutoff: date, record: DeliveryRecord | None, nights: Se
     earlier = next((summary for summary in nights if summary["cutoff"] == str(cutoff)), {})
     other_nights = [summary for summary in nights if summary["cutoff"] != str(cutoff)]
     unmeasured = {name: why for summary in nights for name, why in summary.get("tried", {}).items()}
-    return Night(log, cutoff, record, earlier, other_nights, trained=earlier.get("trained"), unmeasured=unmeasured)
+    alert_plans = [plan for summary in nights for plan in summary.get("alert_plans", ())]
+    return Night(
+        log, cutoff, record, earlier, other_nights, trained=earlier.get("trained"), alert_plans=alert_plans,
+        unmeasured=unmeasured,
+    )  # fmt: skip
 
 
 def _execute(step: ChainStep, night: Night, stopped: set[str]) -> StepOutcome:
@@ -286,6 +290,7 @@ def _summary_content(
         "steps": [{**step, **earlier_digests.get(name, {})} for name, step in records.items()],
         "alerts": night.alerts,
         "trained": night.trained,
+        "alert_plans": [plan for plan in night.alert_plans if plan["cutoff"] == str(night.cutoff)],
         "tried": dict(sorted(night.unmeasured.items())),
         "log": night.delivery.to_dict() if night.delivery else night.earlier.get("log"),
     }

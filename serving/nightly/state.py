@@ -71,6 +71,7 @@ class Night:
         other_nights: The summaries of other cutoffs, ascending.
         trained: What was trained this night, if anything.
         alerts: The open alerts.
+        alert_plans: The plans that alerts started in this and earlier nights: alert, segment, campaign and cutoff.
         unmeasured: Plans that could not be measured, and why.
         log_faults: Problems that the check found, without customer ids; empty if there are none.
     """
@@ -82,6 +83,7 @@ class Night:
     other_nights: Sequence[Mapping[str, Any]]
     trained: dict[str, Any] | None = None
     alerts: list[dict[str, Any]] = field(default_factory=list)
+    alert_plans: list[dict[str, str]] = field(default_factory=list)
     unmeasured: dict[str, str] = field(default_factory=dict)
     log_faults: str = ""
 

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from features.campaigns.live_plans import live_plan, nightly_campaign, superseded_by
+from features.campaigns.live_plans import alert_campaign, live_plan, nightly_campaign, superseded_by
 from features.config.plan import PlanConfig
 from features.errors import DataError, RegularsError
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, plan_name
@@ -144,13 +144,13 @@ def retrain_on_alert(night: Night) -> StepOutcome:
     return _train(night, ON_ALERT, "; ".join(reasons))
 
 
-def plan_if_due(night: Night) -> StepOutcome:
-    """Makes a plan if one is due, with a campaign named after the night.
+def plan_on_schedule(night: Night) -> StepOutcome:
+    """Makes a plan if the schedule says so, with a campaign named after the night.
 
     An existing plan of the cutoff is kept, whoever made it, as it may already be under way.
     """
     config, rules = night.config, night.config.plan
-    if rules is None or not config.run.makes_plans:
+    if rules is None or not config.run.has_schedule:
         return StepOutcome(SKIPPED, "no schedule ([run] plan_every, plan_on)")
     planned = sorted(_day(p.parent.parent) for p in _plan_manifests(night) if _is_regular(p.parent, rules))
     campaign = nightly_campaign(rules.campaign, night.cutoff)
@@ -255,7 +255,8 @@ def _plan_manifests(night: Night) -> list[Path]:
 
 def _is_regular(folder: Path, rules: PlanConfig) -> bool:
     """Whether a plan is one of the config's campaign: made by a command or by a nightly run."""
-    return folder.name == rules.campaign or folder.name.startswith(f"{rules.campaign}-")
+    by_alert = folder.name == alert_campaign(rules.campaign, _day(folder.parent))
+    return folder.name == rules.campaign or folder.name.startswith(f"{rules.campaign}-") and not by_alert
 
 
 def _day(folder: Path) -> date:

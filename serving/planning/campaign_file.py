@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from features.config.plan import ATTRIBUTES, PlanAction
+from features.config.plan import ATTRIBUTES, PlanAction, PlanConfig
+from features.config.quiet_times import first_open_day, open_hours
 from serving.scoring.spreadsheet_text import escape_formulas
 
 OF_PLAN = (
@@ -17,22 +19,25 @@ OF_PLAN = (
     "would_have", "assignment", "reasons", "propensity",
 )  # fmt: skip
 OF_FILE = {"variant": pa.string(), **{name: pa.string() for name in ATTRIBUTES}, "depth": pa.float64()}
-CSV_COLUMNS = (*OF_PLAN, *OF_FILE)
+WHEN = ("send_on", "send_from", "send_until")
+CSV_COLUMNS = (*OF_PLAN, *OF_FILE, *WHEN)
 HOLDOUT = "holdout"
 
 
-def write_plan_csv(table: pa.Table, name: str, actions: Mapping[str, PlanAction], path: Path) -> None:
+def write_plan_csv(table: pa.Table, name: str, rules: PlanConfig, cutoff: date, path: Path) -> None:
     """Writes the customers with an action, and those held out from one, as CSV; formulas are escaped.
 
     Args:
         table: The table of the plan.
         name: The plan as commands name it, CUTOFF/CAMPAIGN.
-        actions: The actions of the plan by name.
+        rules: The rules of the plan.
+        cutoff: Its cutoff, from which on customers may be contacted.
         path: The file.
     """
-    rows = table.filter(table["would_have"].is_valid())
+    rows, actions = table.filter(table["would_have"].is_valid()), rules.actions
     columns = {column: rows[column] for column in OF_PLAN}
     columns |= {"variant": _variants(rows, name, list(actions)), **_attributes(rows["action"], actions)}
+    columns |= _times(rows["action"], send_times(rules, cutoff))
     file_rows = pa.table({column: columns[column] for column in CSV_COLUMNS})
     for place, field in enumerate(file_rows.schema):
         if field.type == pa.string():
@@ -55,6 +60,22 @@ def variant_id(plan: str, action: str, held_out: bool = False) -> str:
     ('2024-06-01/spring/mail', '2024-06-01/spring/mail/holdout')
     """
     return f"{plan}/{action}/{HOLDOUT}" if held_out else f"{plan}/{action}"
+
+
+def send_times(rules: PlanConfig, cutoff: date) -> dict[str, str | None]:
+    """When customers may be contacted: send_on (the first day that is not quiet), send_from and send_until.
+
+    >>> rules = PlanConfig(actions={"mail": PlanAction(cost=1)}, quiet_days=["saturday"], quiet_hours="20:00-08:00")
+    >>> send_times(rules, date(2024, 6, 1))
+    {'send_on': '2024-06-02', 'send_from': '08:00', 'send_until': '20:00'}
+    """
+    hours = open_hours(rules.quiet_hours) or (None, None)
+    return dict(zip(WHEN, (str(first_open_day(cutoff, rules.quiet_days)), *hours), strict=True))
+
+
+def _times(action: pa.ChunkedArray, times: Mapping[str, str | None]) -> dict[str, pa.ChunkedArray]:
+    """The times of all customers who get an action; null for the others."""
+    return {name: pc.if_else(action.is_valid(), pa.scalar(text, pa.string()), None) for name, text in times.items()}
 
 
 def _variants(rows: pa.Table, plan: str, names: list[str]) -> pa.Array:

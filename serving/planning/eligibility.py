@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from features.audit.exclusion_lists import ListMatch, match_list, read_excluded
 from features.campaigns.contact_history import read_attributes, read_earlier_contacts
+from features.config.monitor import ALL_CUSTOMERS
 from features.config.plan import Exclusion, PlanConfig
 from features.errors import DataError, UsageError
 from features.intake.identifiers import identifier_text
@@ -20,6 +21,7 @@ from features.intake.log import Log
 from features.task import Window
 from features.templates import Phrase, phrase
 
+OTHER_GROUPS = "not in the groups that the plan is for"
 NO_ACTION = "no action is open to them"
 WRONG_LIST = "So nobody would be excluded: write the ids as the log has them, or remove the rule"
 SCORE_COLUMNS = ("segment", "tier", "lifecycle")
@@ -85,6 +87,7 @@ def apply_eligibility_rules(
     lists: dict[str, ListMatch] = {}
     for reason, matched, actions in (
         *first,
+        *_only_rules(rules, scores),
         *_contact_rules(log, rules, cutoff, scores),
         *_exclusion_rules(log, rules, cutoff, scores, lists),
         *_consent_rules(log, rules, cutoff, scores),
@@ -100,6 +103,22 @@ def apply_eligibility_rules(
     reason_index[(reason_index < 0) & ~allowed.any(axis=1)] = len(reasons) - 1
     allowed[reason_index >= 0] = False
     return Eligibility(allowed, tuple(reasons), reason_index, blocked, lists)
+
+
+def _only_rules(rules: PlanConfig, scores: pa.Table) -> Iterator[MatchedRule]:
+    """Customers in none of the groups that the plan is for."""
+    if not rules.only or ALL_CUSTOMERS in rules.only:
+        return
+    groups = pa.array(rules.only, pa.string())
+    member = np.zeros(scores.num_rows, bool)
+    for column in SCORE_COLUMNS:
+        member |= pc.is_in(scores[column], value_set=groups).to_numpy()
+    if not member.any():
+        raise UsageError(
+            f"[plan] only: nobody is in {', '.join(rules.only)}; expected names of segments, tiers or "
+            "lifecycle stages of the scores"
+        )
+    yield OTHER_GROUPS, ~member, ()
 
 
 def _consent_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:

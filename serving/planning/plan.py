@@ -8,6 +8,7 @@ that they would get, at no cost, so that they can later be compared with the cus
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -31,7 +32,7 @@ from features.storage.json_files import file_digest
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
-from serving.planning.campaign_file import write_plan_csv
+from serving.planning.campaign_file import send_times, write_plan_csv
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.measurability import unmeasurable_actions
@@ -97,7 +98,13 @@ class Plan:
         return self.table().to_pandas()
 
 
-def make_plan(business: Business, cutoff: date | str, budget: float | None = None, campaign: str | None = None) -> Plan:
+def make_plan(
+    business: Business,
+    cutoff: date | str,
+    budget: float | None = None,
+    campaign: str | None = None,
+    only: Sequence[str] | None = None,
+) -> Plan:
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
     Plans of other campaigns at the cutoff are marked as superseded, unless `[plan] independent` is set.
@@ -107,6 +114,7 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         cutoff: A scored cutoff.
         budget: Upper limit of the total cost; by default the config's.
         campaign: Name of the campaign; by default the config's.
+        only: Segments, tiers or lifecycle stages whose customers alone get actions; by default the config's.
 
     Returns:
         The plan on disk.
@@ -117,13 +125,13 @@ def make_plan(business: Business, cutoff: date | str, budget: float | None = Non
         DataError: Nobody is eligible, or a table cannot be read.
     """
     with opened(business) as log:
-        return _plan_campaign(log, as_date(cutoff), budget, campaign)
+        rules = plan_rules(log.config, budget, campaign, only)
+        return _plan_campaign(log, as_date(cutoff), rules)
 
 
-def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | None) -> Plan:
+def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     """As `make_plan`, for an opened log."""
     config = log.config
-    rules = plan_rules(config, budget, campaign)
     refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
@@ -143,9 +151,10 @@ def _plan_campaign(log: Log, day: date, budget: float | None, campaign: str | No
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
+    manifest["send"] = send_times(rules, day)
     manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
     with atomic_folder(folder) as staging:
-        write_plan_csv(table, plan_name(folder), rules.actions, staging / CSV)
+        write_plan_csv(table, plan_name(folder), rules, day, staging / CSV)
         _write_files(staging, table, points, manifest)
     if not rules.independent:
         mark_superseded(config, day, rules.campaign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -12,13 +13,16 @@ from features.errors import RefusedError, UsageError
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 
 
-def plan_rules(config: Config, budget: float | None, campaign: str | None) -> PlanConfig:
+def plan_rules(
+    config: Config, budget: float | None, campaign: str | None, only: Sequence[str] | None = None
+) -> PlanConfig:
     """The config's [plan] with the options of the command.
 
     Args:
         config: The business.
         budget: Upper limit of the total cost; None: the config's.
         campaign: Name of the campaign; None: the config's.
+        only: The groups whose customers alone get actions; None: the config's.
 
     Returns:
         The rules.
@@ -31,7 +35,7 @@ def plan_rules(config: Config, budget: float | None, campaign: str | None) -> Pl
             "the config has no [plan]; add one with a margin and at least one action with its cost, such as "
             "[plan.actions.mail] cost = 0.5"
         )
-    given = {"budget": budget, "campaign": campaign}
+    given = {"budget": budget, "campaign": campaign, "only": only}
     values = config.plan.model_dump() | {name: value for name, value in given.items() if value is not None}
     try:
         rules = PlanConfig.model_validate(values)

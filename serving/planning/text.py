@@ -7,7 +7,7 @@ from typing import Any
 
 from features.campaigns.live_plans import plans_superseded_by, superseded_by
 from features.outputs.manifests import PlanManifest
-from serving.effects.action_effects import ASSUMED
+from serving.effects.action_effects import ASSUMED, INTERPOLATED
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
@@ -56,6 +56,9 @@ def _customer_lines(facts: PlanManifest) -> list[str]:
                 f"  NOTE: only {ids['known']:,} of the {ids['ids']:,} ids listed as {reason!r} are in the log; "
                 "are they the ids of this business?"
             )
+    if facts.rules.get("quiet_days") or facts.rules.get("quiet_hours"):
+        hours = f", from {facts.send['send_from']} to {facts.send['send_until']}" if facts.send["send_from"] else ""
+        lines.append(f"  contact them from {facts.send['send_on']} on{hours} (quiet days and hours of [plan])")
     if not facts.holdout["share"]:
         lines.append("  NOTE: there is no holdout ([plan] holdout = 0), so the effect cannot be measured")
     return lines
@@ -136,12 +139,18 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
 
 
 def _source_notes(facts: PlanManifest) -> list[str]:
-    sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED}
+    sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED, INTERPOLATED}
     lines = [f"NOTE: {each}" for each in evidence_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
     lines += [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
         for source in sorted(sources)
     ]
+    untried = [name for name, a in facts.actions.items() if a["source"] == INTERPOLATED]
+    if untried:
+        lines.append(
+            f"INTERPOLATED: {', '.join(untried)} was never tried; its effect is that of the curve through the doses "
+            "that were"
+        )
     rates = {name: a["save_rate"] for name, a in facts.actions.items() if a["save_rate"] is not None}
     if not rates:
         return lines

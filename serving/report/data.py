@@ -7,12 +7,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from serving.charts import Column, columns
+from serving.charts import Column, columns, drift_charts
 from serving.language.messages import N_
 from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 
-MONTHS, MOVED = 12, 8
+MONTHS, MOVED, DRAWN = 12, 8, 4
 REASONS = (  # why a row is set aside, as `features.intake.read_log` writes it
     N_("missing customer"),
     N_("missing time"),
@@ -43,6 +43,7 @@ def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "alerts": [_alert(wording, alert) for alert in monitored["alerts"]] if monitored else [],
         "checks": [_watched(wording, row) for row in monitored["data"]] if monitored else [],
         "drift": list(_moved(wording, monitored["drift"])) if monitored else [],
+        "distributions": drift_charts(monitored["drift"], wording.tr, DRAWN) if monitored else [],
         "remarks": list(monitored.get("notes", [])) if monitored else [],
         "quiet": bool(monitored) and not monitored["alerts"],
     }

@@ -22,9 +22,11 @@ from features.outputs.manifests import Measurement, MonitoringRecord, PlanManife
 from features.outputs.parquet_files import open_parquet
 from features.storage.json_files import has_digest, read_object
 from serving.campaigns.overview import CampaignOverview, list_campaigns
+from serving.charts import CutoffTotals
 from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
+from serving.report.history import read_history
 from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
 from serving.segmentation.advice import config_advice
@@ -113,6 +115,7 @@ class ReportInputs:
     past: OptionalInput
     monitor: OptionalInput
     campaigns: CampaignOverview
+    history: Sequence[CutoffTotals]
     notes: Sequence[str]
 
 
@@ -139,6 +142,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _past(config, tr),
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
+        read_history(config, scores.cutoff),
         notes_on_scores(config, scores.manifest, scores.cutoff, tr),
     )
 

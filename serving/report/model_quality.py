@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from serving.charts import ColumnPair, Panel, PlottedEstimate, format_tick, interval_panels, paired_columns
+from serving.charts import (
+    Panel,
+    PlottedEstimate,
+    calibration_chart,
+    evaluation_groups,
+    format_tick,
+    interval_panels,
+    ranking_charts,
+)
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_
 from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
@@ -140,7 +148,7 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
     known = [metric for metric in METRICS if (OURS, metric.name) in row_of]
     verdict_list = [verdicts[rival, m.name] for m in known for rival in baselines if (rival, m.name) in verdicts]
     ours = {name: row for (model, name), row in row_of.items() if model == OURS}
-    risk_groups = _churn_groups(evaluation.groups, cutoff)
+    risk_groups = evaluation_groups(evaluation.groups, cutoff, "churn")
     return {
         "cutoff": cutoff,
         "customers": int(everyone.customers.max()),
@@ -158,7 +166,8 @@ def summarise_evaluation(evaluation: Evaluation | None, form: NumberFormat) -> d
         "riskiest": _riskiest(risk_groups),
         "sentences": list(_sentences(ours, risk_groups, form)),
         "order": _order(ours, form),
-        "calibration": _calibration_chart(risk_groups, form),
+        "calibration": calibration_chart(risk_groups, form),
+        "ranking": ranking_charts(risk_groups, evaluation_groups(evaluation.groups, cutoff, "value"), form),
         "earlier": _by(metrics[(metrics.segment == "all") & (metrics.model == OURS)], "cutoff"),
         "groups": [
             (_kind(name, form), customers, figures)
@@ -213,17 +222,6 @@ def _estimate(label: str, row: Mapping[str, Any], ours: bool, metric: Metric, fo
 
 def _name(model: str, form: NumberFormat) -> str:
     return form.tr("our model") if model == OURS else form.tr(model)
-
-
-def _churn_groups(groups: pd.DataFrame, cutoff: str) -> list[dict[str, Any]]:
-    """Select the ten groups by predicted risk at a cutoff, lowest risk first; empty if they were not logged."""
-    # Runs of version 0.1 have no segments here.
-    all_customers = groups[groups["segment"] == "all"] if "segment" in groups else groups
-    churn_rows = all_customers[(all_customers["cutoff"].astype(str) == cutoff) & (all_customers["number"] == "churn")]
-    return [
-        {"low": row["actual"], "high": row["actual"], **row}
-        for row in churn_rows.sort_values("group").to_dict("records")
-    ]
 
 
 def _riskiest(risk_groups: Sequence[dict[str, Any]]) -> dict[str, str] | None:
@@ -282,33 +280,3 @@ def _order(ours: dict[str, Any], form: NumberFormat) -> str:
     if low > WEAK:
         return form.tr("the ranking by risk is better than random, but not reliable")
     return form.tr("the ranking by risk is hardly better than random")
-
-
-def _calibration_chart(risk_groups: Sequence[dict[str, Any]], form: NumberFormat) -> str:
-    """Draw expected beside observed churn in the ten groups; empty if they were not logged."""
-    if not risk_groups:
-        return ""
-    tr = form.tr
-    details = "; ".join(
-        tr(
-            "group {n}: expected {expected}, observed {observed}",
-            n=n,
-            expected=f"{r['predicted']:.0%}",
-            observed=f"{r['actual']:.0%}",
-        )
-        for n, r in enumerate(risk_groups, start=1)
-    )
-    pairs = [_calibration_pair(number, row, form) for number, row in enumerate(risk_groups, start=1)]
-    alt = tr("Expected and observed churn by risk group. {details}.", details=details)
-    names, axis = (tr("expected"), tr("observed")), tr("risk groups, lowest to highest")
-    return paired_columns("calibration", alt, pairs, names, axis, "{:.0%}".format)
-
-
-def _calibration_pair(number: int, row: Mapping[str, Any], form: NumberFormat) -> ColumnPair:
-    tr, share = form.tr, "{:.1%}".format
-    expected = tr("risk group {n}: expected to leave {share}", n=number, share=share(row["predicted"]))
-    observed = tr(
-        "risk group {n}: left {share} (confidence interval {span})",
-        n=number, share=share(row["actual"]), span=form.span(row["low"], row["high"], "share"),
-    )  # fmt: skip
-    return ColumnPair(str(number), row["predicted"], row["actual"], expected, observed, row["low"], row["high"])

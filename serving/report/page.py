@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from features.intake.log import Business, as_date, config_of
 from features.storage.atomic_files import write_text_atomically
-from serving.charts import STATIC
+from serving.charts import STATIC, TotalsWording, charts_over_cutoffs
 from serving.language.messages import get_language
 from serving.markdown import mark_code
 from serving.report import customer_list, data, drivers, plans, segments, summary
@@ -46,10 +46,7 @@ def render_report(inputs: ReportInputs) -> str:
     wording = report_wording(scores, money, float(table["value"].abs().mean()) if money else 0.0, inputs.tr)
     quality, top = summarise_evaluation(inputs.evaluation, wording.form), summary.score_totals(table, weight, inputs)
     steps = summary.next_steps(wording, inputs, table)
-    style, script = (
-        "".join(path.read_text(encoding="utf-8") for path in (TEMPLATES / f"report.{kind}", STATIC / f"charts.{kind}"))
-        for kind in ("css", "js")
-    )
+    style, script = _static("css"), _static("js")
     return _template(wording).render(
         wording=wording,
         words=wording.words,
@@ -58,6 +55,7 @@ def render_report(inputs: ReportInputs) -> str:
         top=top,
         numbers=summary.key_figures(wording, top, quality, steps),
         steps=steps[1:],
+        history=charts_over_cutoffs(inputs.history, TotalsWording(wording.tr, wording.form.money if money else None)),
         spread=summary.risk_histogram(wording, table["churn_probability"].to_numpy()),
         quality=quality,
         without=inputs.without,
@@ -75,6 +73,12 @@ def render_report(inputs: ReportInputs) -> str:
         style_digest=_digest(style),
         script_digest=_digest(script),
     )
+
+
+def _static(kind: str) -> str:
+    """Read the style sheets ('css') or the scripts ('js') of the report and of its charts."""
+    paths = (TEMPLATES / f"report.{kind}", STATIC / f"charts.{kind}")
+    return "".join(path.read_text(encoding="utf-8") for path in paths)
 
 
 def _template(wording: ReportWording) -> Template:

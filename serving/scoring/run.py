@@ -36,6 +36,7 @@ from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
 from serving.scoring.predictions import Champions, check_features, load_champions
 from serving.scoring.resumable_run import ResumableRun, open_run, remove_folder
+from serving.scoring.score_notes import QUICK_SCORES
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.sinks import deliver_scores
 from training.registry.compatibility import learned_until
@@ -107,7 +108,8 @@ def _score_cutoff(
         facts = score_cohort(job, run, _choose_passes(prepared.engine, config))
         scores = _publish(job, run, _build_manifest(job, facts), notes)
     remove_folder(job.folder)
-    return replace(scores, notes=(*scores.notes, *deliver_scores(config, scores)))
+    quick = (f"note: {QUICK_SCORES}",) if models.churn.bundle.is_quick else ()
+    return replace(scores, notes=(*quick, *scores.notes, *deliver_scores(config, scores)))
 
 
 def _choose_passes(engine: Engine, config: Config) -> ScoringPasses:
@@ -220,6 +222,7 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
             "task": champion.bundle.task,
             "learned_until": str(learned_until(champion.bundle)),
             **({} if champion.bundle.skill else {"skill": False}),
+            **({"quick": True} if champion.bundle.is_quick else {}),
         }
         for kind, champion in job.models.by_target.items()
     }

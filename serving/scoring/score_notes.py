@@ -1,4 +1,4 @@
-"""What a reader of scores should know: that they tell nobody apart, or were made for another time zone or language."""
+"""What a reader of scores should know: they tell nobody apart, a quick look made them, or the config changed since."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from datetime import date
 from features.config.load import Config
 from features.outputs.manifests import ScoreManifest
 from features.task import UTC_ZONE
-from serving.language.messages import Language
+from serving.language.messages import N_, Language
 from serving.scoring.value_tiers import NO_SKILL
+
+QUICK_SCORES = N_(
+    "These scores come from a quick look (`regulars train --quick`), a model of few rows that was not tuned: run "
+    "`regulars train` before you rely on them."
+)
 
 
 def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
-    """Sentences about scores that tell nobody apart, or do not fit the config; empty if all is well.
+    """Sentences about scores that tell nobody apart, are of a quick look, or do not fit the config; or empty.
 
     Args:
         config: The business as it is now.
@@ -24,6 +29,8 @@ def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: L
         One sentence for each.
     """
     notes = [] if manifest.skill else [tr(NO_SKILL)]
+    if any(model.get("quick") for model in manifest.models.values()):
+        notes.append(tr(QUICK_SCORES))
     model = manifest.models.get("churn")
     zone = (model.get("task", {}) if model else {}).get("timezone", UTC_ZONE)
     if zone != config.task.timezone:

@@ -1,4 +1,4 @@
-"""Mean churn and value of segments, tiers and lifecycle groups at a cutoff, beside those of the cutoff before."""
+"""Mean churn and value, and value at risk, of segments, tiers and lifecycle groups at a cutoff and the one before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ GROUPINGS = {"segment": SEGMENTS, "tier": TIERS, "lifecycle": LIFECYCLES}
 
 
 def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]:
-    """Return size, mean churn and mean value of everybody and of each segment, tier and lifecycle with customers.
+    """Return size, mean churn, mean value and total value at risk of everybody and of each group with customers.
+
+    Groups are segments, tiers and lifecycle stages.
 
     Args:
         scores: The scores of the cutoff.
@@ -33,6 +35,8 @@ def segment_rates(scores: Scores, before: Scores | None) -> list[dict[str, Any]]
             "customers_before": earlier.get(name, {}).get("customers"),
             "churn_before": earlier.get(name, {}).get("churn"),
             "value_before": earlier.get(name, {}).get("value"),
+            "value_at_risk": figures["value_at_risk"],
+            "value_at_risk_before": earlier.get(name, {}).get("value_at_risk"),
         }
         for name, (by, figures) in _grouped(now).items()
     ]
@@ -44,8 +48,8 @@ def _grouped(now: dict[str, dict[str, Any]]) -> dict[str, tuple[str, dict[str, A
 
 
 def _means(scores: Scores) -> dict[str, dict[str, Any]]:
-    columns = ["churn_probability", "value", *GROUPINGS]
-    table = scores.read_columns(columns).to_pandas().astype({"value": float})
+    columns = ["churn_probability", "value", "value_at_risk", *GROUPINGS]
+    table = scores.read_columns(columns).to_pandas().astype({"value": float, "value_at_risk": float})
     means = {ALL_CUSTOMERS: _mean(table)}
     for column in GROUPINGS:
         means |= {str(name): _mean(rows) for name, rows in table.groupby(column)}
@@ -58,4 +62,5 @@ def _mean(rows: pd.DataFrame) -> dict[str, Any]:
         "customers": len(rows),
         "churn": float(rows["churn_probability"].mean()),
         "value": value if value == value else None,
+        "value_at_risk": float(rows["value_at_risk"].sum()) if rows["value_at_risk"].notna().any() else None,
     }

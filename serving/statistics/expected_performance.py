@@ -4,8 +4,7 @@ Expected metrics assume that the probabilities are calibrated (confidence-based 
 al., ICCV 2021; Bialek et al., Estimating Model Performance Under Covariate Shift Without Labels, 2024). The expected
 Brier score is then the mean of p (1 - p). The expected AUC is the share of pairs in the right order, each pair weighted
 by the probability that it is one of a churner and a stayer. Their intervals cover 95% of the metrics that such cutoffs
-would have: they include the chance of each customer, and the usual shift of a cutoff in log-odds
-(`training.models.calibration`).
+would have: they include the chance of each customer, and the usual shift of a cutoff in log-odds (SHIFT).
 """
 
 from __future__ import annotations
@@ -19,10 +18,9 @@ from scipy.stats import norm, rankdata
 
 from serving.statistics.proportions import LEVEL, Estimate, wilson_estimate
 from training.artifact.spread import Spread
-from training.models.calibration import BELIEF, DRIFT
 
 DRAWS, MAX_SAMPLE = 300, 20_000
-SHIFT = float(np.hypot(DRIFT, BELIEF))
+SHIFT = 0.1414  # usual standard deviation of the log-odds that all customers of a cutoff share
 EDGE = 1e-9
 
 

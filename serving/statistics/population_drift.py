@@ -42,6 +42,9 @@ class Drift:
         season: The index against the same season a year ago; None if there is none.
         reference: What it is compared with, in words.
         moved: Whether there is drift: psi exceeds both noise and the size that matters, and it is not seasonal.
+        histogram: Where psi exceeds both: customers `before` (of all reference cutoffs) and `now` by group. Groups of
+            numbers: up to each of `edges`, beyond the last, and missing. Others: each of `levels` (None where it is
+            missing), and all other levels.
     """
 
     what: str
@@ -56,6 +59,7 @@ class Drift:
     season: float | None
     reference: str
     moved: bool
+    histogram: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as monitor.json has them."""
@@ -117,7 +121,15 @@ def measure_drift(samples: DriftSamples, chance: float, matters: float) -> dict[
         "seasonal": seasonal,
         "season": season_index,
         "moved": exceeded and not seasonal,
+        "histogram": _histogram(groups, there, here) if exceeded else None,
     }
+
+
+def _histogram(groups: np.ndarray, before: np.ndarray, now: np.ndarray) -> dict[str, Any]:
+    """Return the histograms that were compared, as monitor.json has them."""
+    levels = groups.dtype == object
+    ends = [None if level == NULL else level for level in groups.tolist()] if levels else groups.tolist()
+    return {"levels" if levels else "edges": ends, "before": before.tolist(), "now": now.tolist()}
 
 
 def population_stability_index(here: np.ndarray, there: np.ndarray) -> float:

@@ -1,11 +1,12 @@
-"""Answer what the customer page asks the log and the models on a click: history and what-if.
+"""Answer what pages ask the log and the models after they have loaded: history, what-if, and the test of a model.
 
-Both take longer than a page may, so they have a queue of their own (`parts.slow_queries`).
+These take longer than a page may, so they have a queue of their own (`parts.slow_queries`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -15,12 +16,14 @@ from features.errors import RegularsError
 from features.intake.log import Log, opened
 from features.snapshots.one_customer import CustomerHistory, read_customer_history
 from serving.charts.axes import format_tick
+from serving.charts.evaluation import calibration_chart, evaluation_groups, ranking_charts
 from serving.charts.flows import TimelineEvent, order_timeline
 from serving.explanation.what_if import find_what_if
 from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions
-from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
+from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site, number_format
 from serving.web.parts.slow_queries import QueueFullError, Stop, TooSlowError, Work
+from training.registry import load_evaluation
 
 LISTED = 100
 AGAIN = 15  # seconds after which it is worth asking again
@@ -82,6 +85,35 @@ def _contact(site: Site, row: Mapping[str, Any]) -> TimelineEvent:
 
 def _day(value: object) -> date:
     return date.fromisoformat(str(value)[:10])
+
+
+def model_test(site: Site, at: ScoredCutoff) -> dict[str, Any]:
+    """Draw the test of the model that scored a cutoff: calibration, gains, lift, and value by group.
+
+    Args:
+        site: The output folder and the config.
+        at: The scored cutoff.
+
+    Returns:
+        `cutoff` of the test and `charts`.
+
+    Raises:
+        MissingOutput: The training run is gone or has no groups.
+    """
+    models: Mapping[str, Mapping[str, Any]] = at.manifest.models
+    run = str((models.get("value") or models.get("churn") or {}).get("run_id", ""))
+    try:
+        groups = _answer(site, ("test", run), lambda stopped_by: load_evaluation(site.config, run).groups)
+    except RegularsError as problem:
+        message = site.tr("This cannot be computed right now: {why}", why=str(problem))
+        raise MissingOutput(message, "regulars train", 503) from None
+    if groups.empty:
+        raise MissingOutput(site.tr("The training run has no test."), "regulars train")
+    cutoff, form = str(groups["cutoff"].astype(str).max()), replace(number_format(site, at), tr=site.tr)
+    risk, value = (evaluation_groups(groups, cutoff, number) for number in ("churn", "value"))
+    caption = site.tr("Expected and observed share of leavers by risk group; the line is the confidence interval.")
+    calibration = [{"svg": calibration_chart(risk, form), "caption": caption}] if risk else []
+    return {"cutoff": cutoff, "charts": [*calibration, *ranking_charts(risk, value, form)]}
 
 
 def find_counterfactual(site: Site, at: ScoredCutoff, customer: str, below: float | None) -> dict[str, Any]:

@@ -40,7 +40,7 @@ from serving.web.parts.output_reader import (
     unfinished_cutoffs,
 )
 from serving.web.security import AccessGuard
-from serving.web.views import customer, customers, experiments, monitoring, overview, plan, segments
+from serving.web.views import customer, customers, experiments, monitoring, over_time, overview, plan, segments
 from serving.web.views.customers import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -96,7 +96,7 @@ def create_application(
         "/": _overview, "/segments": _segments, "/customers": _customers, "/customers.csv": _csv,
         "/customers.xlsx": _xlsx, "/customer": _customer, "/customer/reasons": _reasons, "/customer/history": _history,
         "/customer/what-if": _what_if, "/plan": _plan, "/plan/at": _plan_at, "/experiments": _experiments,
-        "/monitoring": _monitoring, "/models": _models,
+        "/monitoring": _monitoring, "/models": _models, "/models/test": _model_test,
     }  # fmt: skip
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
     routes.append(Mount("/static/charts", StaticFiles(directory=STATIC)))
@@ -204,7 +204,8 @@ def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
     figures = overview.overview_page(site, context.at)
     notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
-    return _page(site, request, "overview.html.j2", context=context, **figures, **notices)
+    history = over_time.history_charts(site, context.at)
+    return _page(site, request, "overview.html.j2", context=context, history=history, **figures, **notices)
 
 
 def _segments(site: Site, request: Request) -> Response:
@@ -353,4 +354,13 @@ def _monitoring(site: Site, request: Request) -> Response:
 def _models(site: Site, request: Request) -> Response:
     context = _context(site, request) if scored_cutoffs(site) else None
     content = monitoring.models_page(site, context.at if context else None)
-    return _page(site, request, "models.html.j2", **content)
+    tested = context.at.cutoff if context and "churn" in context.at.manifest.models else None
+    return _page(site, request, "models.html.j2", tested=tested, **content)
+
+
+def _model_test(site: Site, request: Request) -> Response:
+    from serving.web import live_queries  # imports MLflow, which takes seconds
+
+    context = _context(site, request)
+    test = live_queries.model_test(site, context.at)
+    return _page(site, request, "model_test.html.j2", context=context, test=test)

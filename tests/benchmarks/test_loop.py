@@ -22,8 +22,7 @@ def world() -> World:
     return draw_world(CUSTOMERS, Business(date(2023, 1, 1), days, loop.SHOP, 1))
 
 
-def test_two_rounds_with_the_oracle_above_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "PILOT", 1)
+def test_two_rounds_with_the_oracle_above_nothing() -> None:
     rows = pd.DataFrame([loop.policy_gains(seed, CUSTOMERS, 2, ("random", "ours", "oracle")) for seed in (1, 2)])
     assert rows["oracle"].mean() > 0
     assert rows["oracle"].mean() > max(rows["random"].mean(), rows["ours"].mean())
@@ -43,10 +42,7 @@ def test_the_table_pairs_seeds_and_shows_the_best_of_each_rule() -> None:
     assert len(lines) == 2 + 7
 
 
-def test_nobody_spends_more_than_the_budget_or_contacts_who_is_not_active(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "PILOT", 1)  # so that ours plans in the second round
+def test_nobody_spends_more_than_the_budget_or_contacts_who_is_not_active(world: World) -> None:
     rounds = range(loop.FIRST, loop.FIRST + 2)
     for name, decide in loop.all_policies(world, 1).items():
         if name.endswith(("(letter)", "(voucher)")):
@@ -70,10 +66,18 @@ def test_the_past_is_counted_as_by_hand(world: World) -> None:
     assert seen["channel_share_store"][place] == pytest.approx((orders.channel[mine] == 1).mean())
 
 
-def test_an_experiment_is_what_its_propensities_say(world: World) -> None:
-    ours = loop.RegularsPolicy(world, 1)
-    run_rounds(world, range(loop.FIRST, loop.FIRST + 1), ours.decide)
-    ((_, seen, arms),) = ours.experiments
-    each = int(loop.round_budget(world) / 3.5)
-    assert [(arms == arm).sum() for arm in (0, 1, -1)] == [each, each, 2 * each]
-    assert len(set(seen.who.tolist())) == len(seen.who) == 4 * each
+def test_a_pilot_gives_each_action_to_equally_many_at_random() -> None:
+    held_out = np.arange(1_000) < 100
+    arms = loop.pilot_arms(1_000, held_out, 350.0, np.random.default_rng(1))
+    assert [(arms == arm).sum() for arm in (0, 1)] == [100, 100] and (arms[held_out] == -1).all()
+    few = loop.pilot_arms(1_000, held_out, 1e9, np.random.default_rng(1))
+    assert [(few == arm).sum() for arm in (0, 1)] == [300, 300]  # as many as get nothing
+
+
+def test_in_a_turned_world_later_decisions_are_other_actions() -> None:
+    days = (loop.FIRST + loop.ROUNDS) * 30
+    world = draw_world(10, Business(date(2023, 1, 1), days, loop.WORLDS["turned"][0], 1))
+    given = world.no_contacts
+    given[0, [loop.FIRST, loop.FIRST + loop.TURN]] = 1
+    assert loop.actions_of_world(world, given)[0, [loop.FIRST, loop.FIRST + loop.TURN]].tolist() == [1, 3]
+    assert (loop.actions_of_world(world, given)[1:] == -1).all()

@@ -16,7 +16,8 @@ from features.errors import DataError, UsageError
 from serving.scoring.predictions import load_champions
 from tests.shop import make_shop
 from training import train
-from training.train import TrainingRun, _current_champions, train_models
+from training.registry.models import load_champion
+from training.train import QUICK_REFUSAL, TrainingRun, _current_champions, train_models, training_outcome, training_text
 
 
 def test_value_without_money_is_refused(tmp_path: Path) -> None:
@@ -29,6 +30,26 @@ def test_churn_can_be_trained_alone(tmp_path: Path) -> None:
     assert [v.label for v in trained.versions] == ["shop-churn/1"]
 
 
+def test_a_quick_look_is_marked_and_never_replaces_a_full_champion(tmp_path: Path) -> None:
+    config = make_shop(tmp_path, customers=150)
+    lines: list[str] = []
+    first = train_models(config, "churn", quick=True, report_line=lines.append)
+    assert first.decision.promoted and first.quick
+    assert "0 trials" in lines[0] and lines[0].startswith("training will take about")
+    assert training_outcome(first).startswith("shop-churn/1, champion, a quick look only;")
+    assert "note: a quick look (`regulars train --quick`)" in training_text(first.fitted)
+    champion = load_champion(config, "churn")
+    assert champion is not None and champion.bundle.is_quick
+    assert "a quick look" in (config.output / "model_card.md").read_text(encoding="utf-8")
+    full = train_models(config, "churn")
+    assert full.decision.promoted and not full.quick
+    again = train_models(config, "churn", quick=True)
+    assert not again.decision.promoted
+    assert again.decision.reasons == (QUICK_REFUSAL,)
+    champion = load_champion(config, "churn")
+    assert champion is not None and champion.version.version == "2"
+
+
 def test_a_champion_of_another_zone_scores_nobody_and_does_not_stop_its_successor(
     trained: TrainingRun, shop: Config
 ) -> None:
@@ -37,7 +58,7 @@ def test_a_champion_of_another_zone_scores_nobody_and_does_not_stop_its_successo
         UsageError, match="shop-churn/1 was trained with days that begin in 'UTC'.*run `regulars train`"
     ):
         load_champions(moved)
-    record = SimpleNamespace(facts={})
+    record = SimpleNamespace(facts={}, quick=False)
     assert set(_current_champions(record, shop).models) == {"churn", "value"}  # type: ignore[arg-type]
     assert _current_champions(record, moved).models == {}  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ import pytest
 from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.churn import ChurnClassifier
-from training.tune import MAX_TREES, Labelled, StudyFile, later_losses, tune_models
+from training.tune import MAX_TREES, STARTUP_TRIALS, Labelled, StudyFile, later_losses, tune_models
 
 
 def _fold(seed: int) -> tuple[Labelled, Labelled]:
@@ -25,6 +25,11 @@ def _fold(seed: int) -> tuple[Labelled, Labelled]:
         return Sample(pa.chunked_array([[""] * 500]), np.zeros(500, int), table, churned, churned), churned
 
     return rows(seed), rows(seed + 100)
+
+
+def _fold_of_customers(seed: int) -> tuple[Labelled, Labelled]:
+    (rows, churned), test = _fold(seed)
+    return (replace(rows, customers=pa.chunked_array([[f"c{i}" for i in range(500)]])), churned), test
 
 
 def test_the_defaults_come_first_and_the_best_is_no_worse() -> None:
@@ -131,8 +136,18 @@ def test_a_search_on_many_rows_learns_from_some_customers(monkeypatch: pytest.Mo
     (rows, churned), test = _fold(0)
     many = replace(rows, customers=pa.chunked_array([[f"c{i % 250}" for i in range(500)]]))
     tune_models(ChurnClassifier, [((many, churned), test)], trials=1, seed=3)
-    assert 50 < learned[0] < 150
-    assert learned[0] % 2 == 0  # both rows of a customer, or none
+    first, fold = learned
+    assert 50 < fold < 150
+    assert 0 < first < fold / 2
+    assert first % 2 == fold % 2 == 0  # both rows of a customer, or none
+
+
+def test_trials_that_begin_badly_end_there() -> None:
+    tuned = tune_models(ChurnClassifier, [_fold_of_customers(0), _fold_of_customers(1)], trials=12, seed=3)
+    pruned = [trial.number for trial in tuned.trials if trial.loss is None]
+    assert len(pruned) >= 3
+    assert min(pruned) >= STARTUP_TRIALS
+    assert tuned.loss == min(trial.loss for trial in tuned.trials if trial.loss is not None)
 
 
 def test_the_loss_on_a_later_cutoff_is_that_of_the_margin() -> None:

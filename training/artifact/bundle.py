@@ -31,6 +31,7 @@ from .spread import Spread, read_spread
 
 FORMAT = 3
 MARGINS = ("gate", "spend")
+ADDED = frozenset({"lowest"})  # fields that models of earlier versions do not have: not written where they are None
 Levels = dict[str, tuple[str, ...]]
 
 
@@ -102,7 +103,7 @@ class ModelBundle:
     @property
     def classifier_digest(self) -> str:
         """Digest of the calibrated classifier alone: a churn and a value model belong together if it is the same."""
-        return digest_of([asdict(self.gate), self.slope, self.intercept, self.levels])
+        return digest_of([_as_stored(self.gate), self.slope, self.intercept, self.levels])
 
     def predict(self, features: Any) -> dict[str, np.ndarray]:
         """Predictions for a feature table (n rows; Arrow or pandas) with the bundle's columns, text as text.
@@ -196,6 +197,11 @@ class ModelBundle:
         """The content of the trees' files by name."""
         return {f"{name}-{i}.txt": text for name, m in self._margins().items() for i, text in enumerate(m.trees)}
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is a quick look (`regulars train --quick`): of few rows and not tuned."""
+        return bool(self.facts.get("quick", False))
+
     def _index(self) -> dict[str, Any]:
         """The content of bundle.json without its digest: everything but the trees, and their checksums."""
         treeless: dict[str, Any] = {
@@ -203,7 +209,12 @@ class ModelBundle:
         }
         treeless["longer"] = tuple(replace(step, gain=replace(step.gain, trees=())) for step in self.longer)
         checksums = {name: checksum(text) for name, text in self._tree_files().items()}
-        return {"format": FORMAT, **asdict(replace(self, **treeless)), "checksums": checksums}
+        return {"format": FORMAT, **_as_stored(replace(self, **treeless)), "checksums": checksums}
+
+
+def _as_stored(data: Any) -> dict[str, Any]:
+    """A dataclass as a dictionary, by which a model of an earlier version keeps its digest."""
+    return asdict(data, dict_factory=lambda items: {k: v for k, v in items if v is not None or k not in ADDED})
 
 
 def encode_levels(column: pa.ChunkedArray, levels: Sequence[str]) -> pa.ChunkedArray:

@@ -28,7 +28,8 @@ class Term:
         scale: The divisor, in the feature's unit.
         centre: Mean of the transformed value over the training rows, so that a term is 0 on average.
         weight: Coefficient of the transformed value.
-        greatest: Greater values count as this, so that nothing extrapolates without bound; None: no bound.
+        greatest: Greater values count as this, so that nothing extrapolates beyond what was learned; None: no bound.
+        lowest: Smaller values count as this; None: no bound, and in models of earlier versions.
     """
 
     feature: str
@@ -37,6 +38,7 @@ class Term:
     centre: float
     weight: float
     greatest: float | None = None
+    lowest: float | None = None
 
     def transform(self, values: np.ndarray) -> np.ndarray:
         """The transformed values (n,); null stays NaN.
@@ -44,10 +46,11 @@ class Term:
         >>> Term("recency_days", "log1p", 30.0, 0.0, 1.0).transform(np.array([0.0, 30.0])).round(4).tolist()
         [0.0, 0.6931]
         """
-        if self.shape == "logit":
-            p = np.clip(values, SURE, 1 - SURE)
-            return np.log(p / (1 - p))
         bounded = values if self.greatest is None else np.minimum(values, self.greatest)
+        bounded = bounded if self.lowest is None else np.maximum(bounded, self.lowest)
+        if self.shape == "logit":
+            p = np.clip(bounded, SURE, 1 - SURE)
+            return np.log(p / (1 - p))
         ratio = bounded / self.scale
         return np.log1p(np.maximum(ratio, 0)) if self.shape == "log1p" else np.log(np.maximum(ratio, SMALLEST))
 

@@ -56,9 +56,11 @@ class Spread:
         return np.minimum(low, value), np.maximum(high, value)
 
     def total_interval(self, returns: np.ndarray, spend: np.ndarray) -> tuple[float, float]:
-        """Prediction interval of the customers' total value, by the normal approximation.
+        """Prediction interval of the customers' total value.
 
-        It covers the chance of each customer and the error of the level, which all of them share.
+        It covers the chance of each customer, by the normal approximation, and the error of the level, which all of
+        them share and which is a factor (log-normal). The two distances from the total are independent, so their
+        squares add up.
 
         Args:
             returns: Probability of returning (n,).
@@ -70,8 +72,9 @@ class Spread:
         value = returns * spend
         variance = returns * spend**2 * self._interpolate(np.array(self.squares)[:, None], value) - value**2
         total, z = float(value.sum()), NormalDist().inv_cdf((1 + self.inside) / 2)
-        error = z * float(np.sqrt(np.maximum(variance, 0).sum() + (self.level_error * total) ** 2))
-        return max(0.0, total - error), total + error
+        chance = z**2 * float(np.maximum(variance, 0).sum())
+        below, above = (total * abs(float(np.expm1(sign * z * self.level_error))) for sign in (-1, 1))
+        return max(0.0, total - float(np.sqrt(chance + below**2))), total + float(np.sqrt(chance + above**2))
 
     def _among_returners(self, probability: np.ndarray, gone: np.ndarray) -> np.ndarray:
         """The probability (n,) among returning customers that equals `probability` (n,) among all of them."""

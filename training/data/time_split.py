@@ -156,49 +156,6 @@ def out_of_time_folds(cutoffs: Sequence[date], horizon: Window, most: int = 3) -
     return tuple(folds) + ((season,) if season and season not in folds else ())
 
 
-def fold_ages(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[float]:
-    """Ages of the folds' test cutoffs, in horizons; a cutoff a year before the next one counts as new.
-
-    Args:
-        folds: The folds (c).
-        cutoffs: All cutoffs that may be used; the newest has age 0.
-        horizon: Of the labels.
-
-    Returns:
-        Ages (c).
-
-    >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
-    >>> fold_ages(folds, [date(2024, 2, 1)], Window(60))
-    [0.0, 0.0, 1.0]
-    """
-    newest = max(cutoffs)
-    seasonal = newest + horizon.delta - YEAR.delta
-    back = [min((newest - f.test).days, abs((seasonal - f.test).days)) for f in folds]
-    return [days / horizon.days if days > NEAR.days else 0.0 for days in back]
-
-
-def in_same_season(folds: Sequence[Fold], cutoffs: Sequence[date], horizon: Window) -> list[bool]:
-    """Whether each fold's test cutoff lies whole years before the next cutoff, so has the same season.
-
-    Args:
-        folds: The folds (c).
-        cutoffs: All cutoffs that may be used; the next one lies a horizon after the newest.
-        horizon: Of the labels.
-
-    Returns:
-        One bool for each fold (c).
-
-    >>> folds = [Fold((), date(2024, 2, 1)), Fold((), date(2023, 4, 2)), Fold((), date(2023, 12, 3))]
-    >>> in_same_season(folds, [date(2024, 2, 1)], Window(60))
-    [False, True, False]
-    """
-    following = max(cutoffs) + horizon.delta
-    gaps = [(following - fold.test).days for fold in folds]
-    return [
-        days + NEAR.days >= YEAR.days and abs((days + NEAR.days) % YEAR.days - NEAR.days) <= NEAR.days for days in gaps
-    ]
-
-
 def recency_weights(dates: np.ndarray, horizon: Window, half_life: float) -> np.ndarray:
     """Weights of rows by the age of their cutoffs.
 

@@ -23,7 +23,7 @@ from training.evaluation.metrics import BEST, GROUPS, Figures, churn_metrics, di
 
 OURS = "regulars"
 CONFIDENCE = 0.95
-MAX_WEIGHTS, WEIGHTS_PER_BLOCK = 60_000_000, 2_000_000
+MAX_WEIGHTS, WEIGHTS_PER_BLOCK = 12_000_000, 2_000_000
 MIN_SEGMENT_SIZE, MAX_SEGMENTS, MAX_SEGMENT_LEVELS = 30, 12, 6
 MIN_GROUP_SIZE = 10
 HIGHER_IS_BETTER = frozenset({"auc", "average_precision", "resolution", "spearman", "gini"})

@@ -23,6 +23,7 @@ from training.data.time_split import Sample, sample_at, why_too_few
 from training.evaluation.baselines import (
     EVERYBODY_ALIKE,
     PLAIN_LIGHTGBM,
+    PLAIN_TREES,
     btyd_baseline,
     everybody_alike_baseline,
     past_rate_baseline,
@@ -132,7 +133,7 @@ def _with_value_over(rows: Sample, column: str) -> Sample:
 def _lightgbm(train: Sample, truth: Sample, churn: np.ndarray) -> Prediction:
     """Plain LightGBM on the value itself; it does not predict churn, so ours is used."""
     levels = learn_levels(train)
-    model = GainRegressor(seed=0, categorical=tuple(levels))
+    model = GainRegressor(seed=0, categorical=tuple(levels), **PLAIN_TREES)
     model.fit(encode_sample(train, levels).features, train.spend)
     return Prediction(churn, model.predict(encode_sample(truth, levels).features))
 

@@ -180,7 +180,7 @@ def value_metrics(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray
         "spearman": spearman(actual, predicted, weights),
         "gini": gini(actual, predicted, weights),
         "deviance": _mean(deviance, weights),
-        "decile_error": _decile_error(actual, predicted, weights) / mean,
+        "decile_error": decile_error(actual, predicted, weights) / mean,
         "total_error": _mean(predicted, weights) / mean - 1,
         "mae": _mean(np.abs(predicted - actual), weights),
     }
@@ -290,7 +290,17 @@ def _group_sums(place: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return np.diff(np.take_along_axis(sums, ends, axis=1), axis=1)
 
 
-def _decile_error(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def decile_error(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean over ten equal groups by prediction of |mean predicted - mean actual|.
+
+    Args:
+        actual: Actual values (n,).
+        predicted: Expected values (n,).
+        weights: Of the customers (b, n).
+
+    Returns:
+        Errors (b,), in the unit of the values.
+    """
     order = np.argsort(predicted, kind="stable")
     w = weights[:, order]
     place = (np.cumsum(w, axis=1) - w / 2) / w.sum(axis=1, keepdims=True)

@@ -6,7 +6,6 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "base_models": ["OutOfTimeFold", "has_money"],
-        "calibration": ["BELIEF", "DRIFT"],
         "churn": ["ChurnClassifier"],
         "ensemble": ["fit_ensemble"],
         "lightgbm_base": ["FIXED", "LightGBMEstimator"],

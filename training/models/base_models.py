@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 
 from features.snapshots.build import Snapshots
+from features.task import Window
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.time_split import Fold, Sample, recency_weights, sample_at, why_too_few
 from training.models.churn import ChurnClassifier
+from training.models.level_forecast import LevelSeries, churn_levels, forecast_level, money_levels
 from training.models.lightgbm_base import BinnedFeatures, LightGBMEstimator, bin_features
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
 from training.models.spend import SpendRegressor, positive_spend
 
-PRIOR_HALF = 1.5  # half-life of rows, in horizons: the prior has few weights, so it can forget faster than the trees
-TREES_HALF = 4.0
+HALF_LIFE = 4.0  # of rows, in horizons
 CORRECTING_SHARE = 0.5  # number of trees that correct the prior, as a share of the number that stand alone
 Parameters = Mapping[str, Mapping[str, Any]]
 FittedBefore = dict[tuple[tuple[date, ...], date | None], "BaseModels"]  # of one seed and parameters, by rows
@@ -47,29 +48,19 @@ class OutOfTimeFold:
 
     Attributes:
         fold: The fold.
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
         truth: The customers (n rows) of the test cutoff.
         churn: Log-odds of churn (n, k) by base model.
         spend: Logs of spend (n, k) by base model; (n, 0) without money.
     """
 
     fold: Fold
-    age: float
-    same_season: bool
     truth: Sample
     churn: np.ndarray
     spend: np.ndarray
 
 
 def predict_out_of_time(
-    snapshots: Snapshots,
-    seed: int,
-    fold: Fold,
-    age: float,
-    same_season: bool,
-    parameters: Parameters,
-    fitted: FittedBefore,
+    snapshots: Snapshots, seed: int, fold: Fold, parameters: Parameters, fitted: FittedBefore
 ) -> OutOfTimeFold | None:
     """Fits base models on a fold's training cutoffs and predicts its test cutoff.
 
@@ -77,8 +68,6 @@ def predict_out_of_time(
         snapshots: With labels at the fold's cutoffs.
         seed: Seed of the trees.
         fold: The fold.
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
         parameters: See `fit_ensemble`.
         fitted: See `fit_ensemble`.
 
@@ -90,17 +79,15 @@ def predict_out_of_time(
     if why_too_few(sample_at(known_then, fold.train), truth, has_money(snapshots)):
         return None
     base_models = fit_at_cutoffs(known_then, fold.train, seed, parameters, fitted)
-    return predict_margins(base_models, fold, age, same_season, truth)
+    return predict_margins(base_models, fold, truth)
 
 
-def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season: bool, truth: Sample) -> OutOfTimeFold:
+def predict_margins(base_models: BaseModels, fold: Fold, truth: Sample) -> OutOfTimeFold:
     """Predicts rows that the base models were not fitted on.
 
     Args:
         base_models: The fitted base models.
         fold: The cutoffs that the rows are from.
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
         truth: The rows to predict (n).
 
     Returns:
@@ -113,7 +100,7 @@ def predict_margins(base_models: BaseModels, fold: Fold, age: float, same_season
         if base_models.spend
         else np.empty((len(truth), 0))
     )
-    return OutOfTimeFold(fold, age, same_season, truth, churn, spend)
+    return OutOfTimeFold(fold, truth, churn, spend)
 
 
 def fit_at_cutoffs(
@@ -150,27 +137,21 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
         The base models.
     """
     levels = learn_levels(sample)
-    rows = encode_sample(sample, levels)
-    prior_weight, tree_weight = (
-        recency_weights(rows.dates, snapshots.task.horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
-    )
+    rows, horizon = encode_sample(sample, levels), snapshots.task.horizon
+    weight = recency_weights(rows.dates, horizon, HALF_LIFE)
     fixed = {"seed": seed, "categorical": tuple(levels)}
     binned = bin_features(rows.features, tuple(levels))
-    prior = fit_churn_prior(rows.features, rows.churned, prior_weight)
+    prior = level_prior(fit_churn_prior(rows.features, rows.churned, weight), rows, rows.churned, churn_levels, horizon)
     tuned = {**parameters.get("churn", {}), **fixed}
-    start = prior.predict(rows.features)
-    churn = fit_margins(prior, start, ChurnClassifier, binned, rows.churned, tree_weight, tuned)
+    churn = fit_margins(prior, ChurnClassifier, binned, rows.churned, weight, tuned)
     if not has_money(snapshots):
         return BaseModels(levels, churn, ())
     returned = rows.churned == 0
-    rows, prior_weight, tree_weight = rows.take(returned), prior_weight[returned], tree_weight[returned]
+    rows, weight = rows.take(returned), weight[returned]
     spend = positive_spend(rows.spend)
-    prior = fit_spend_prior(rows.features, spend, prior_weight)
+    prior = level_prior(fit_spend_prior(rows.features, spend, weight), rows, spend, money_levels, horizon)
     tuned = {**parameters.get("spend", {}), **fixed}
-    start = prior.predict(rows.features)
-    return BaseModels(
-        levels, churn, fit_margins(prior, start, SpendRegressor, binned.take(returned), spend, tree_weight, tuned)
-    )
+    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, binned.take(returned), spend, weight, tuned))
 
 
 def has_money(snapshots: Snapshots) -> bool:
@@ -178,9 +159,51 @@ def has_money(snapshots: Snapshots) -> bool:
     return snapshots.rows["value"].null_count < snapshots.rows.num_rows
 
 
-def fit_margins(
+@dataclass(frozen=True)
+class LevelledPrior:
+    """A linear prior, and apart from it what all customers of a cutoff share.
+
+    Attributes:
+        next: The prior at the level that is forecast for the next cutoff.
+        level: The prior's intercept at the level of each training row's cutoff (n,).
+        start: The prior's margins of the training rows (n,) at the level of their cutoffs.
+    """
+
+    next: Margin
+    level: np.ndarray
+    start: np.ndarray
+
+
+def level_prior(
     prior: Margin,
-    start: np.ndarray,
+    rows: Sample,
+    label: np.ndarray,
+    levels_of: Callable[[np.ndarray, np.ndarray, np.ndarray], LevelSeries],
+    horizon: Window,
+) -> LevelledPrior:
+    """Finds the levels of the training cutoffs, given a prior, and forecasts that of the next cutoff.
+
+    The next cutoff lies a horizon after the newest one: on that day the newest labels are known.
+
+    Args:
+        prior: A fitted linear model.
+        rows: Training rows (n), text as codes.
+        label: Labels (n,).
+        levels_of: `churn_levels` or `money_levels`.
+        horizon: Of the labels.
+
+    Returns:
+        The prior with these levels.
+    """
+    margin = prior.predict(rows.features)
+    levels = levels_of(margin, label, rows.dates)
+    ahead = forecast_level(levels, float(levels.days.max() + horizon.days), horizon).shift
+    level = levels.at(rows.dates)
+    return LevelledPrior(replace(prior, intercept=prior.intercept + ahead), prior.intercept + level, margin + level)
+
+
+def fit_margins(
+    prior: LevelledPrior,
     estimator: type[LightGBMEstimator],
     rows: BinnedFeatures,
     label: np.ndarray,
@@ -189,9 +212,10 @@ def fit_margins(
 ) -> tuple[Margin, ...]:
     """Fits trees alone, and trees that correct the prior, on the same bins.
 
+    The trees start from the level of each row's cutoff, so they learn only what customers differ in.
+
     Args:
-        prior: A fitted linear model.
-        start: Its margins (n,) of the training rows.
+        prior: The prior and the levels.
         estimator: The class of the trees.
         rows: The features of the training rows (n).
         label: Labels (n,).
@@ -199,11 +223,16 @@ def fit_margins(
         parameters: Of the estimator.
 
     Returns:
-        Three margins: the prior, the trees alone, and the prior with trees that correct it.
+        Three margins at the level of the next cutoff: the prior, the trees alone, and the prior with trees that correct
+        it.
     """
-    plain = estimator(**parameters).fit_binned(rows, label, weight=weight)
+    plain = estimator(**parameters).fit_binned(rows, label, start=prior.level, weight=weight)
     correcting_trees = max(1, round(CORRECTING_SHARE * plain.n_estimators))
     correcting = estimator(**{**parameters, "n_estimators": correcting_trees})
-    correcting.fit_binned(rows, label, start=start, weight=weight)
-    corrected = Margin(prior.intercept, prior.terms, (correcting.booster_.model_to_string(),), (1.0,))
-    return prior, Margin(trees=(plain.booster_.model_to_string(),), weights=(1.0,)), corrected
+    correcting.fit_binned(rows, label, start=prior.start, weight=weight)
+    alone, corrections = plain.booster_.model_to_string(), correcting.booster_.model_to_string()
+    return (
+        prior.next,
+        Margin(prior.next.intercept, (), (alone,), (1.0,)),
+        replace(prior.next, trees=(corrections,), weights=(1.0,)),
+    )

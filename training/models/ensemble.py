@@ -17,20 +17,12 @@ from threadpoolctl import threadpool_limits
 from features.config.load import Config
 from features.definitions import feature_definitions
 from features.snapshots.build import Snapshots
+from features.task import Window
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import SURE
 from training.artifact.spread import Spread
 from training.data.prediction import Prediction
-from training.data.time_split import (
-    Fold,
-    Sample,
-    customer_halves,
-    fold_ages,
-    in_same_season,
-    out_of_time_folds,
-    sample_at,
-    why_too_few,
-)
+from training.data.time_split import Fold, Sample, customer_halves, out_of_time_folds, sample_at, why_too_few
 from training.models.base_models import (
     BaseModels,
     FittedBefore,
@@ -41,12 +33,11 @@ from training.models.base_models import (
     predict_margins,
     predict_out_of_time,
 )
-from training.models.calibration import Platt, fit_level, fit_platt, predict_shift
+from training.models.calibration import LaterCutoffs, Platt, fit_level, fit_platt
 from training.models.intervals import fit_spread
+from training.models.level_forecast import unknown_level
 from training.models.linear_prior import churn_loss
 from training.models.stacking import money_stacking_weights, stacking_weights, weighted_sum
-
-NO_FOLD = predict_shift((), (), ())
 
 
 @dataclass(frozen=True)
@@ -90,12 +81,14 @@ class FittedEnsemble:
         value: The value model; None without money.
         out_of_time: Out-of-time predictions of the base models, by fold.
         base_models: The base models, fitted on all of the cutoffs.
+        horizon: Of the labels.
     """
 
     churn: ModelBundle
     value: ModelBundle | None
     out_of_time: tuple[OutOfTimeFold, ...]
     base_models: BaseModels
+    horizon: Window
 
     @property
     def richest(self) -> ModelBundle:
@@ -106,7 +99,7 @@ class FittedEnsemble:
         """Predictions at each out-of-time cutoff, with weights and calibration from the other ones (cross-fitting)."""
         others_of = [[h for h in self.out_of_time if h is not one] for one in self.out_of_time]
         return [
-            (h, calibrate_ensemble(o, self.base_models, inside).predict(h))
+            (h, calibrate_ensemble(o, self.base_models, inside, h.fold.test, self.horizon).predict(h))
             for h, o in zip(self.out_of_time, others_of, strict=True)
         ]
 
@@ -138,16 +131,15 @@ def fit_ensemble(
 def _fit_ensemble(
     snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters, fitted: FittedBefore
 ) -> FittedEnsemble:
-    folds = out_of_time_folds(cutoffs, snapshots.task.horizon)
-    when = (folds, cutoffs, snapshots.task.horizon)
-    dated_folds = zip(folds, fold_ages(*when), in_same_season(*when), strict=True)
+    horizon = snapshots.task.horizon
     out_of_time = tuple(
         predicted
-        for fold, age, same in dated_folds
-        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, age, same, parameters, fitted))
+        for fold in out_of_time_folds(cutoffs, horizon)
+        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, parameters, fitted))
     )
     base_models = fit_at_cutoffs(snapshots, cutoffs, config.training.seed, parameters, fitted)
-    calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval)
+    target = max(cutoffs) + horizon.delta
+    calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval, target, horizon)
     if not out_of_time and base_models.spend:
         calibration = replace(calibration, spread=_spread_across_customers(snapshots, config, cutoffs, parameters))
     kinds = ("churn", "value") if base_models.spend else ("churn",)
@@ -159,20 +151,23 @@ def _fit_ensemble(
         "heard": [str(h.fold.test) for h in out_of_time],
         "seed": config.training.seed,
         "parameters": {name: dict(values) for name, values in parameters.items()},
+        **({"quick": True} if config.training.quick else {}),
     }
     bundles = [_bundle(kind, base_models, calibration, snapshots, config.name, facts) for kind in kinds]
-    return FittedEnsemble(bundles[0], bundles[1] if base_models.spend else None, out_of_time, base_models)
+    return FittedEnsemble(bundles[0], bundles[1] if base_models.spend else None, out_of_time, base_models, horizon)
 
 
 def calibrate_ensemble(
-    out_of_time: Sequence[OutOfTimeFold], base_models: BaseModels, inside: float
+    out_of_time: Sequence[OutOfTimeFold], base_models: BaseModels, inside: float, target: date, horizon: Window
 ) -> EnsembleCalibration:
-    """Estimates stacking weights, slope, level and intervals from out-of-time predictions.
+    """Estimates stacking weights, levels and intervals from out-of-time predictions.
 
     Args:
         out_of_time: The predictions by fold; if there are none, weights are equal and nothing is calibrated.
         base_models: The base models that will be weighted.
         inside: The wanted coverage of the prediction intervals, in (0, 1).
+        target: The next cutoff, which levels are forecast for.
+        horizon: Of the labels.
 
     Returns:
         Weights and calibration.
@@ -181,9 +176,9 @@ def calibrate_ensemble(
         equal = [tuple(1 / len(models) for _ in models) for models in (base_models.churn, base_models.spend)]
         return EnsembleCalibration(equal[0], equal[1], Platt(), 0.0, None)
     churned, spent = [h.truth.churned for h in out_of_time], [h.truth.spend for h in out_of_time]
-    when = [h.age for h in out_of_time], [h.same_season for h in out_of_time]
+    cutoffs = LaterCutoffs(tuple(h.fold.test for h in out_of_time), target, horizon)
     churn_weights = stacking_weights([h.churn for h in out_of_time], churned, churn_loss)
-    platt = fit_platt([h.churn @ churn_weights for h in out_of_time], churned, *when)
+    platt = fit_platt([h.churn @ churn_weights for h in out_of_time], churned, cutoffs)
     if not base_models.spend:
         return EnsembleCalibration(tuple(churn_weights), (), platt, 0.0, None)
     churn_only = EnsembleCalibration(tuple(churn_weights), (), platt, 0.0, None)
@@ -191,7 +186,7 @@ def calibrate_ensemble(
     log_value = [np.log(np.maximum(p, SURE))[:, None] + h.spend for p, h in zip(returns, out_of_time, strict=True)]
     unlevelled = replace(churn_only, spend_weights=tuple(money_stacking_weights(log_value, spent)))
     value = [p * unlevelled.expected_spend(h) for p, h in zip(returns, out_of_time, strict=True)]
-    level = fit_level(value, spent, *when)
+    level = fit_level(value, spent, cutoffs)
     levelled = replace(unlevelled, log_level=level.shift)
     return replace(levelled, spread=_fit_spread(levelled, out_of_time, inside, level.error))
 
@@ -213,10 +208,10 @@ def _spread_across_customers(
     if any(why_too_few(a, b, money=True) for a, b in parts):
         parts = ((rows, rows),)
     fitted = [(fit_base_models(a, snapshots, config.training.seed, parameters), b) for a, b in parts]
-    folds = [predict_margins(models, Fold((), max(cutoffs)), 0.0, False, truth) for models, truth in fitted]
-    return _fit_spread(
-        calibrate_ensemble((), fitted[0][0], config.serving.interval), folds, config.serving.interval, NO_FOLD.error
-    )
+    folds = [predict_margins(models, Fold((), max(cutoffs)), truth) for models, truth in fitted]
+    inside, horizon = config.serving.interval, snapshots.task.horizon
+    uncalibrated = calibrate_ensemble((), fitted[0][0], inside, max(cutoffs), horizon)
+    return _fit_spread(uncalibrated, folds, inside, unknown_level(horizon).error)
 
 
 def predict_value_uncalibrated(
@@ -238,8 +233,8 @@ def predict_value_uncalibrated(
         ValueError: The log has no money.
     """
     base_models = fit_base_models(train, snapshots, config.training.seed, {})
-    uncalibrated = calibrate_ensemble((), base_models, config.serving.interval)
-    value = uncalibrated.predict(predict_margins(base_models, fold, 0.0, False, truth)).value
+    uncalibrated = calibrate_ensemble((), base_models, config.serving.interval, fold.test, snapshots.task.horizon)
+    value = uncalibrated.predict(predict_margins(base_models, fold, truth)).value
     if value is None:
         raise ValueError("the log has no money")
     return value

@@ -77,11 +77,11 @@ class LightGBMEstimator(BaseEstimator, ABC):
 
     def __init__(
         self,
-        n_estimators: int = 120,
-        learning_rate: float = 0.05,
+        n_estimators: int = 100,
+        learning_rate: float = 0.06,
         num_leaves: int = 15,
         min_child_samples: int = 60,
-        feature_fraction: float = 0.5,
+        feature_fraction: float = 0.3,
         bagging_fraction: float = 0.8,
         lambda_l2: float = 5.0,
         seed: int = 0,

@@ -1,7 +1,8 @@
 """The prior: a linear model of a few well-known features, which the trees only need to correct.
 
 It is the stable part when customers are few. Its weights are fitted to the same labels as the trees, so they correct
-the levels of BG/NBD and Gamma-Gamma, which know neither season nor growth.
+the levels of BG/NBD and Gamma-Gamma, which know neither season nor growth. It has too few weights to learn what all
+customers of a cutoff share, so what it leaves of that shows the level of each cutoff (`level_forecast`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BEHAVIOUR_SHAPES = (
 )
 MONEY_SHAPES = (("order_amount_expected", "log"), ("order_amount_mean_ever", "log"))
 RIDGE = 10.0
-BEYOND = 10.0  # times the largest value in training that is not heavy: greater ones count as that
+OUTSIDE = 0.005  # weighted share of the training rows on each side of a term's range: their values count as its ends
 
 Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -76,14 +77,8 @@ def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margi
     Returns:
         The fitted margin.
     """
-    return _fit_linear(
-        X,
-        spend_loss,
-        spend,
-        weight,
-        (*BEHAVIOUR_SHAPES, *MONEY_SHAPES),
-        float(np.log(np.average(spend, weights=weight))),
-    )
+    start = float(np.log(np.average(spend, weights=weight)))
+    return _fit_linear(X, spend_loss, spend, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
 
 
 def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
@@ -97,9 +92,8 @@ def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
     Returns:
         The fitted margin.
     """
-    return _fit_linear(
-        X, gain_loss, gain, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), float(np.log(np.average(gain, weights=weight)))
-    )
+    start = float(np.log(np.average(gain, weights=weight)))
+    return _fit_linear(X, gain_loss, gain, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
 
 
 def _fit_linear(
@@ -132,18 +126,34 @@ def _penalised_loss(
 def _standardised_term(X: pa.Table, name: str, shape: str, weight: np.ndarray) -> list[Term]:
     """The standardised term of a feature; empty if the feature is constant or always null.
 
-    Values that outweigh all others (`ordinary_limit`) count as the largest of the others, and at prediction no value
-    counts as more than BEYOND times that.
+    Values outside the term's range (`_learned_range`) count as its ends, in training and at prediction.
     """
     values = X[name].to_numpy().astype(np.float64)
-    values = np.minimum(values, ordinary_limit(values))
+    if not np.isfinite(values).any():
+        return []
+    lowest, greatest = _learned_range(values, weight)
+    values = np.clip(values, lowest, greatest)
     above_zero = values[values > 0]
     scale = float(np.mean(above_zero)) if len(above_zero) else 1.0
-    shaped = Term(name, shape, scale, 0.0, 1.0).transform(values)
+    term = Term(name, shape, scale, 0.0, 1.0, greatest, lowest)
+    shaped = term.transform(values)
     known = np.isfinite(shaped)
-    if not known.any() or np.ptp(shaped[known]) < SMALLEST:
+    if np.ptp(shaped[known]) < SMALLEST:
         return []
     centre = float(np.average(shaped[known], weights=weight[known]))
     width = float(np.sqrt(np.average((shaped[known] - centre) ** 2, weights=weight[known])))
-    greatest = BEYOND * float(above_zero.max()) if len(above_zero) and shape != "logit" else None
-    return [Term(name, shape, scale, centre, 1 / width, greatest)]
+    return [replace(term, centre=centre, weight=1 / width)]
+
+
+def _learned_range(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """The lowest and the greatest value (n,) that a term distinguishes; of both there are enough rows to learn from.
+
+    They are weighted quantiles of the training rows, and no value that outweighs all others (`ordinary_limit`).
+
+    >>> _learned_range(np.array([1.0, 2.0, 3.0, np.nan]), np.ones(4))
+    (1.0, 3.0)
+    """
+    order = np.argsort(values, kind="stable")[: np.isfinite(values).sum()]
+    ordered, share = values[order], np.cumsum(weight[order]) / weight[order].sum()
+    low, high = ordered[np.searchsorted(share, [OUTSIDE, 1 - OUTSIDE])]
+    return float(low), float(min(high, ordinary_limit(values)))

@@ -26,18 +26,17 @@ from training.data.time_split import (
     Fold,
     Sample,
     customer_halves,
-    fold_ages,
-    in_same_season,
     out_of_time_folds,
     recency_weights,
     sample_at,
     training_sample,
     why_too_few,
 )
-from training.models.base_models import PRIOR_HALF, TREES_HALF, fit_margins
-from training.models.calibration import fit_level
+from training.models.base_models import HALF_LIFE, fit_margins, level_prior
+from training.models.calibration import LaterCutoffs, fit_level
 from training.models.ensemble import predict_value_uncalibrated
 from training.models.intervals import fit_spread
+from training.models.level_forecast import money_levels, unknown_level
 from training.models.lightgbm_base import bin_features
 from training.models.linear_prior import fit_gain_prior
 from training.models.spend import GainRegressor
@@ -49,16 +48,14 @@ class GainPredictions:
     """Gains predicted by models that had not seen these rows, with the actual values.
 
     Attributes:
-        age: See `fold_ages`.
-        same_season: See `in_same_season`.
+        cutoff: The rows' cutoff; of rows from several cutoffs the newest.
         value: Expected value over the horizon before (n,).
         gain: Logs of the expected gain (n, k) by base model.
         actual: Actual value over the longer horizon (n,), not below 0.
         more: Actual gain over the horizon before (n,); may be below 0.
     """
 
-    age: float
-    same_season: bool
+    cutoff: date
     value: np.ndarray
     gain: np.ndarray
     actual: np.ndarray
@@ -154,11 +151,12 @@ def _fit_step(
     folds = _out_of_time_gains(snapshots, config, usable, columns, horizon)
     rows = encode_sample(sample_at(snapshots, usable), levels)
     base_models = _fit_base_models(rows, columns[-2], columns[-1], horizon, levels, config.training.seed)
-    weights, level = np.full(len(base_models), 1 / len(base_models)), fit_level((), (), ())
+    weights, level = np.full(len(base_models), 1 / len(base_models)), unknown_level(horizon)
     if folds:
         weights = money_stacking_weights([h.gain for h in folds], [np.maximum(h.more, 0) for h in folds])
         predicted = [np.exp(h.gain @ weights) for h in folds]
-        level = fit_level(predicted, [h.more for h in folds], [h.age for h in folds], [h.same_season for h in folds])
+        cutoffs = LaterCutoffs(tuple(h.cutoff for h in folds), max(usable) + horizon.delta, horizon)
+        level = fit_level(predicted, [h.more for h in folds], cutoffs)
     else:
         folds = _gains_across_customers(snapshots, config, usable, columns, horizon)
     value = [h.value + np.exp(h.gain @ weights + level.shift) for h in folds]
@@ -173,13 +171,10 @@ def _fit_base_models(
 ) -> tuple[Margin, ...]:
     """The base models of a gain: the prior, trees alone, and the prior with trees that correct it."""
     gained = nonnegative_gains(value_over(rows, before), value_over(rows, column))
-    prior_weight, tree_weight = (
-        recency_weights(rows.dates, horizon, half_life) for half_life in (PRIOR_HALF, TREES_HALF)
-    )
-    prior = fit_gain_prior(rows.features, gained, prior_weight)
+    weight = recency_weights(rows.dates, horizon, HALF_LIFE)
+    prior = level_prior(fit_gain_prior(rows.features, gained, weight), rows, gained, money_levels, horizon)
     fixed = {"seed": seed, "categorical": tuple(levels)}
-    binned = bin_features(rows.features, tuple(levels))
-    return fit_margins(prior, prior.predict(rows.features), GainRegressor, binned, gained, tree_weight, fixed)
+    return fit_margins(prior, GainRegressor, bin_features(rows.features, tuple(levels)), gained, weight, fixed)
 
 
 def _out_of_time_gains(
@@ -188,12 +183,10 @@ def _out_of_time_gains(
     """Out-of-time predictions of the gains, for each usable fold."""
     folds = out_of_time_folds(usable, horizon)
     predictions = []
-    when = (folds, usable, horizon)
-    for fold, age, same in zip(folds, fold_ages(*when), in_same_season(*when), strict=True):
+    for fold in folds:
         train, truth = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
         if _enough_gains(train, truth, columns):
-            fold_gains = _predict_gains(train, truth, fold, snapshots, config, columns, horizon)
-            predictions.append(replace(fold_gains, age=age, same_season=same))
+            predictions.append(_predict_gains(train, truth, fold, snapshots, config, columns, horizon))
     return predictions
 
 
@@ -233,4 +226,4 @@ def _predict_gains(
             [m.predict(X) for m in _fit_base_models(rows, before, column, horizon, levels, config.training.seed)]
         )
     actual = value_over(truth, columns[-1])
-    return GainPredictions(0.0, False, value, gain, actual, actual - value_over(truth, columns[-2]))
+    return GainPredictions(fold.test, value, gain, actual, actual - value_over(truth, columns[-2]))

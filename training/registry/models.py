@@ -40,7 +40,7 @@ from training.registry.mlflow_tracking import (
     log_training_record,
     quiet_mlflow,
 )
-from training.registry.run_record import ALIKE, TrainingRecord
+from training.registry.run_record import ALIKE, QUICK_TAG, TrainingRecord
 
 __all__ = [
     "Champion",
@@ -256,6 +256,7 @@ def _new_version(
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIRED_PACKAGES],
         )
     tags, card = {DIGEST_TAG: bundle.digest, CLASSIFIER_TAG: bundle.classifier_digest}, _description(record.card)
+    tags |= {QUICK_TAG: "true"} if record.quick else {}
     created = client.create_model_version(
         name, logged.model_uri, run_id, tags=tags, description=card, model_id=logged.model_id
     )

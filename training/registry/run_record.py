@@ -43,6 +43,7 @@ EVALUATION_TABLES = ("metrics", "differences", "groups")
 WORDING_FIELDS = tuple(field.name for field in fields(Wording) if field.name != "name")
 ALIKE = "alike-"  # before the names of bundles that treat everybody alike
 FACTS_FILE, RUN_FOLDER, BUNDLES_FOLDER, CARD_FILE = "facts.json", "run", "bundles", "model_card.md"
+QUICK_TAG = "regulars.quick"  # of runs and model versions of a quick look
 SHARE = "customers_share"  # parameter of a run: of the log's customers, those that it used; 1 in runs without it
 FORMAT = 2
 
@@ -69,6 +70,11 @@ class TrainingRecord:
     def cutoff(self) -> date:
         """The last cutoff, on which models were evaluated."""
         return date.fromisoformat(self.facts["cutoff"])
+
+    @property
+    def quick(self) -> bool:
+        """Whether it was a quick look."""
+        return QUICK_TAG in self.facts["tags"]
 
     @property
     def card(self) -> str:
@@ -210,6 +216,7 @@ def _facts(
             "regulars.fingerprint": snapshots.fingerprint,
             "regulars.version": package_version(),
             "regulars.code": code_version(),
+            **({QUICK_TAG: "true"} if fitted.churn.is_quick else {}),
         },
         "metrics": list(_metrics(fitted.evaluation)),
         "inputs": list(_inputs(snapshots, config)),

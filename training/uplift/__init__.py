@@ -21,7 +21,7 @@ __getattr__, __all__ = lazy_exports(
         "effects": ["estimate_effects"],
         "experiment": ["experiment_from_columns"],
         "meta_learners": ["doubly_robust_scores"],
-        "metrics": ["arm_outcomes", "effect_calibration", "qini_area", "qini_curve"],
+        "metrics": ["NORMAL_95", "arm_outcomes", "effect_calibration", "qini_area", "qini_curve"],
         "overlap": ["measure_overlap"],
         "registry": ["load_uplift_champion"],
         "train": ["train_uplift", "uplift_outcome", "uplift_refusal", "uplift_text"],

@@ -251,8 +251,8 @@ def _evaluate_action(
     return EvaluatedEffect(
         outcome=name,
         action=experiment.actions[place],
-        average=_normal_interval(average, average_error),
-        gain=_normal_interval(gain, error),
+        average=ConfidenceInterval.of_estimate(average, average_error),
+        gain=ConfidenceInterval.of_estimate(gain, error),
         p_value=p_value,
         effect=effect,
         qini=cluster_bootstrap(
@@ -351,10 +351,6 @@ def _loss_reduction(psi: np.ndarray, predicted: np.ndarray, units: np.ndarray) -
     difference = (psi - psi.mean()) ** 2 - (psi - psi.mean() - (predicted - predicted.mean())) ** 2
     error = clustered_standard_error(difference, units)
     return float(difference.mean() / error) if error > 0 else 0.0
-
-
-def _normal_interval(value: float, error: float) -> ConfidenceInterval:
-    return ConfidenceInterval(value, value - 1.96 * error, value + 1.96 * error)
 
 
 def _codes(units: np.ndarray) -> np.ndarray:

@@ -198,7 +198,7 @@ def _comparison(
     difference = (psi - theirs) ** 2 - (psi - ours) ** 2
     value, error = float(difference.mean()), clustered_standard_error(difference, codes)
     first = np.datetime64(since, "D").astype(date)  # type: ignore[call-overload]
-    interval = ConfidenceInterval(value, value - 1.96 * error, value + 1.96 * error)
+    interval = ConfidenceInterval.of_estimate(value, error)
     return ForwardComparison(
         one.outcome, one.action, against, first, int(codes.max()) + 1, interval, value / error if error else 0.0
     )

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 DECILES = 10
+NORMAL_95 = 1.96  # standard errors on each side of a 95% confidence interval of a normal estimate
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class ConfidenceInterval:
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of_estimate(cls, value: float, error: float) -> ConfidenceInterval:
+        """The interval of a normal estimate with a standard error."""
+        return cls(value, value - NORMAL_95 * error, value + NORMAL_95 * error)
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.low:.4g} to {self.high:.4g})"
@@ -194,7 +200,8 @@ def effect_calibration(psi: np.ndarray, predicted: np.ndarray, units: np.ndarray
             "said": float(predicted[inside].mean()),
             "found": mean,
         }
-        rows.append(row | {"low": mean - 1.96 * error, "high": mean + 1.96 * error})
+        interval = ConfidenceInterval.of_estimate(mean, error)
+        rows.append(row | {"low": interval.low, "high": interval.high})
     return pd.DataFrame(rows)
 
 

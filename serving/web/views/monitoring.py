@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from features.outputs.manifests import MonitoringRecord, NightRecord
+from serving.charts.drift import drift_charts
 from serving.charts.lines import TimeSeries, line_chart
 from serving.language.messages import N_
 from serving.markdown import render_card
@@ -73,6 +74,7 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
             {"learned": False, **row, "metric": metric_name(site, row.get("metric"))} for row in findings["performance"]
         ],
         "pictures": _pictures(site, findings),
+        "distributions": drift_charts(findings["drift"], site.tr),
     }
 
 

@@ -244,6 +244,9 @@ def test_weights_are_repetitions(customers: tuple[Floats, Floats, Floats]) -> No
 def test_the_order_of_customers_does_not_matter(customers: tuple[Floats, Floats, Floats]) -> None:
     shuffled = np.random.default_rng(7).permutation(len(customers[0]))
     assert fit_bgnbd(*customers) == fit_bgnbd(*(column[shuffled] for column in customers))
+    count = customers[0] + 1
+    mean = simulated_amounts(MUSIC, count, seed=9)
+    assert fit_gamma_gamma(count, mean) == fit_gamma_gamma(count[shuffled], mean[shuffled])
 
 
 def test_the_currency_and_the_unit_of_time_do_not_matter(customers: tuple[Floats, Floats, Floats]) -> None:

@@ -20,6 +20,11 @@ PLAN = {"margin": 0.3, "budget": 5, "actions": {"mail": {"cost": 1, "save_rate":
         ({"run": {"plan_on": 1}, "plan": {**PLAN, "budget": None}}, "[plan] has no budget"),
         ({"run": {"plan_on": "mondays"}, "plan": PLAN}, "expected a weekday such as 'monday'"),
         ({"run": {"plan_on": 29}, "plan": PLAN}, "a day from 1 to 28"),
+        ({"run": {"plan_on": ["monday", "friday"]}, "plan": PLAN}, "expected one weekday"),
+        ({"run": {"plan_on": "alert"}, "plan": PLAN}, "plan_on = 'alert' and alert_budget go together"),
+        ({"run": {"plan_on": "alert", "alert_budget": 9}, "plan": PLAN}, "[monitor] has none"),
+        ({"run": {"plan_on": "alert", "alert_budget": 0.5}, "plan": PLAN}, "below the cheapest action (1 a customer)"),
+        ({"run": {"plan_on": "alert", "alert_budget": 9}}, "there is no [plan]"),
         ({"run": {"retrain_on": ["panic"]}}, "[run.retrain_on]"),
         ({"run": {"retrain_evry": "7d"}}, "did you mean 'retrain_every'?"),
         ({"run": {"contributions": -1}}, "contributions"),
@@ -40,6 +45,10 @@ def test_a_config_without_the_section_plans_and_trains_by_no_schedule(make_confi
         True,
     )
     assert make_config({"run": {"plan_on": "Monday"}, "plan": PLAN}).run.makes_plans
+    by_alert = {"plan_on": "alert", "alert_budget": 9}
+    limits = {"monitor": {"churn": {"all": 0.5}}, "plan": {**PLAN, "budget": None}}
+    rules = make_config({"run": by_alert, **limits}).run
+    assert (rules.makes_plans, rules.has_schedule, rules.plans_on_alert) == (True, False, True)
 
 
 @pytest.mark.parametrize(

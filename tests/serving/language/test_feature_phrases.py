@@ -23,7 +23,13 @@ from features.templates import SLOT, Phrase, phrase
 from serving.language.feature_phrases import translate_drivers, translate_features
 from serving.language.messages import LOCALE, get_language
 from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE
-from serving.planning.eligibility import NO_ACTION, frequent_contacts_reason, no_consent_reason, recent_contact_reason
+from serving.planning.eligibility import (
+    NO_ACTION,
+    OTHER_GROUPS,
+    frequent_contacts_reason,
+    no_consent_reason,
+    recent_contact_reason,
+)
 from serving.planning.pilot import NOT_DRAWN
 
 TR = get_language("zh")
@@ -47,6 +53,7 @@ CONTRACTUAL = Task(Window(30), TaskConfig().to_task().cohort, Window(30), (Windo
 # Texts beside the catalog: why a plan leaves customers out.
 REASONS = [
     NO_ACTION,
+    OTHER_GROUPS,
     HELD_OUT_ELSEWHERE,
     NOT_DRAWN,
     *(recent_contact_reason(days) for days in (1, 14)),

@@ -13,6 +13,7 @@ from serving.monitoring.findings import (
     drift_findings,
     segment_findings,
     unusable_log_finding,
+    value_at_risk_findings,
 )
 from serving.monitoring.log_health import LogCheck
 from serving.statistics.population_drift import Drift
@@ -75,6 +76,18 @@ def test_groups_beyond_their_thresholds_are_to_be_contacted() -> None:
     assert (low.key, low.segment, low.action) == ("value:all", "all", "contact")
     assert "of 1,000 customers: 40.00 (60.00 at 2023-12-01); the lower limit is 50.00" in low.text
     assert (high.key, high.segment) == ("churn:save first", "save first") and "80%; the limit is 70%" in high.text
+
+
+def test_value_at_risk_above_its_limit_is_a_finding() -> None:
+    rows = [
+        {"segment": "all", "customers": 9, "value_at_risk": 900.0, "value_at_risk_before": 100.0},
+        {"segment": "keep", "customers": 5, "value_at_risk": 100.0},
+        {"segment": "grow", "customers": 5, "value_at_risk": None},
+    ]
+    limits = {"all": 500.0, "keep": 100.0, "grow": 1.0}
+    (finding,) = value_at_risk_findings(rows, limits, date(2023, 12, 1), TR)
+    assert (finding.key, finding.action, finding.segment) == ("value_at_risk:all", "contact", "all")
+    assert finding.text == "Value at risk of 9 customers: 900.00 (100.00 at 2023-12-01); the limit is 500.00."
 
 
 def test_alerts_in_chinese() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 
-from features.config.plan import PlanAction
+from features.config.plan import PlanAction, PlanConfig
 from serving.planning.campaign_file import CSV_COLUMNS, write_plan_csv
 from serving.planning.table import PLAN_SCHEMA
 
+DAY = date(2024, 6, 1)  # a Saturday
 IDS = ["=1+1", " =1+1", "＝1+1", "\t-x", "-7", "C-8", "nobody"]
 
 
@@ -24,7 +26,9 @@ def test_formulas_are_escaped_and_numbers_stay_numbers(tmp_path: Path) -> None:
     }
     n = len(IDS)
     table = pa.table({f.name: columns.get(f.name, pa.nulls(n, f.type)) for f in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
-    write_plan_csv(table, "2024-06-01/spring", {"@mail": PlanAction(cost=0.5)}, tmp_path / "plan.csv")
+    write_plan_csv(
+        table, "2024-06-01/spring", PlanConfig(actions={"@mail": PlanAction(cost=0.5)}), DAY, tmp_path / "plan.csv"
+    )
     with (tmp_path / "plan.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == CSV_COLUMNS
@@ -37,6 +41,7 @@ def test_each_customer_has_the_attributes_of_the_action_and_the_id_of_the_arm(tm
         "mail10": PlanAction(cost=0.5, channel="email", depth=0.1, day_part="evening", message="=spring"),
         "call": PlanAction(cost=3, channel="phone"),
     }
+    rules = PlanConfig(actions=actions, quiet_days=("Saturday", "06-02"), quiet_hours="20:00-08:00")
     columns = {
         "customer_id": ["a", "b", "c", "d"],
         "would_have": ["mail10", "call", "mail10", None],
@@ -45,12 +50,13 @@ def test_each_customer_has_the_attributes_of_the_action_and_the_id_of_the_arm(tm
         "propensity": [0.9, 0.9, 0.1, 1.0],
     }
     table = pa.table({f.name: columns.get(f.name, pa.nulls(4, f.type)) for f in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
-    write_plan_csv(table, "2024-06-01/spring", actions, tmp_path / "plan.csv")
+    write_plan_csv(table, "2024-06-01/spring", rules, DAY, tmp_path / "plan.csv")
     with (tmp_path / "plan.csv").open(newline="", encoding="utf-8") as file:
-        rows = [[r[name] for name in CSV_COLUMNS[-6:]] for r in csv.DictReader(file)]
-    assert CSV_COLUMNS[-6:] == ("propensity", "variant", "channel", "depth", "day_part", "message")
+        rows = [[r[name] for name in CSV_COLUMNS[-9:]] for r in csv.DictReader(file)]
+    sending, sent = ("send_on", "send_from", "send_until"), ["2024-06-03", "08:00", "20:00"]
+    assert CSV_COLUMNS[-9:] == ("propensity", "variant", "channel", "depth", "day_part", "message", *sending)
     assert rows == [
-        ["0.9", "2024-06-01/spring/mail10", "email", "0.1", "evening", "'=spring"],
-        ["0.9", "2024-06-01/spring/call", "phone", "", "", ""],
-        ["0.1", "2024-06-01/spring/mail10/holdout", "", "", "", ""],
+        ["0.9", "2024-06-01/spring/mail10", "email", "0.1", "evening", "'=spring", *sent],
+        ["0.9", "2024-06-01/spring/call", "phone", "", "", "", *sent],
+        ["0.1", "2024-06-01/spring/mail10/holdout", *[""] * 7],
     ]

@@ -301,6 +301,22 @@ def test_an_action_needs_consent_that_is_known(tmp_path: Path) -> None:
         make_plan(wrong, CUTOFF, budget=60.0)
 
 
+def test_a_dose_between_measured_ones_gets_the_effect_of_their_curve(tmp_path: Path) -> None:
+    doses = {name: {"cost": 0.1, "channel": "mail", "depth": depth} for name, depth in (("m10", 0.1), ("m20", 0.2))}
+    doses["m40"] = {"cost": 0.5, "channel": "mail", "depth": 0.4}
+    config = _config(tmp_path, actions=doses, quiet_days=["2024-03-01"], quiet_hours="20:00-08:00")
+    low, high = (_measured_rows(300, value, name) for name, value in (("m10", 5.0), ("m40", 12.0)))
+    _write_effects(config, low + high)
+    plan = make_plan(config, CUTOFF, budget=200.0)
+    facts = plan.manifest.actions
+    assert [facts[name]["source"] for name in doses] == ["measured", "interpolated", "measured"]
+    believed = [facts[name]["evidence"]["believed"] for name in doses]
+    assert believed == sorted(believed) and believed[1] - believed[0] > (believed[2] - believed[0]) / 3
+    text = plan_text(plan)
+    assert "INTERPOLATED: m20 was never tried" in text and not plan.manifest.assumed
+    assert "contact them from 2024-03-02 on, from 08:00 to 20:00" in text
+
+
 def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) -> None:
     rules = [{"why": "opted out", "column": "segment", "values": ["let go"]}]
     english = make_plan(_config(tmp_path, exclude=rules), CUTOFF, budget=40.0)

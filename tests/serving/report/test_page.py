@@ -37,7 +37,7 @@ def test_only_our_own_script_may_run(scored: Callable[..., Config]) -> None:
 
 def test_every_chart_says_in_words_what_it_shows(scored: Callable[..., Config]) -> None:
     drawn = Tags(read(scored())).named("svg")
-    assert len(drawn) == 8
+    assert len(drawn) == 10
     assert all(a["role"] == "group" and len(a["aria-label"] or "") > 40 for a in drawn)
 
 

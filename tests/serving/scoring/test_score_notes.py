@@ -1,4 +1,4 @@
-"""Notes on scores that were made for another time zone or language."""
+"""Notes on scores of a quick look, or made for another time zone or language."""
 
 from __future__ import annotations
 
@@ -33,3 +33,10 @@ def test_another_zone_is_named_with_what_to_do(make_config: Callable[..., Config
 def test_reasons_in_another_language_are_explained_in_the_readers(make_config: Callable[..., Config]) -> None:
     (note,) = notes_of(make_config(), "UTC", "en", "zh")
     assert "（en）" in note and "`regulars score --cutoff 2024-03-01`" in note
+
+
+def test_scores_of_a_quick_look_say_so_in_the_readers_language(make_config: Callable[..., Config]) -> None:
+    model = {"label": "shop-churn/1", "task": {}, "quick": True}
+    manifest = ScoreManifest(customers=0, parts=[], models={"churn": model}, language="zh", cutoff=str(CUTOFF))
+    notes = notes_on_scores(make_config(), manifest, CUTOFF, get_language("zh"))
+    assert len(notes) == 1 and "`regulars train --quick`" in notes[0] and "quick look" not in notes[0]

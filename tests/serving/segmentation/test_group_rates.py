@@ -1,4 +1,4 @@
-"""Mean churn and value of everybody and of each group, beside the cutoff before."""
+"""Mean churn and value, and value at risk, of everybody and of each group, beside the cutoff before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from serving.segmentation.group_rates import segment_rates
 def scores(folder: Path, churn: list[float], value: list[float | None], rules: int = 2) -> Any:
     """Scores of two customers, with segments by a version of the rules."""
     groups = {"segment": ["save first", "keep"], "tier": ["high", "high"], "lifecycle": ["new", "active"]}
-    table = pa.table({"churn_probability": churn, "value": pa.array(value, pa.float64()), **groups})
+    at_risk = [None if v is None else c * v for c, v in zip(churn, value, strict=True)]
+    numbers = {"value": pa.array(value, pa.float64()), "value_at_risk": pa.array(at_risk, pa.float64())}
+    table = pa.table({"churn_probability": churn, **numbers, **groups})
     return SimpleNamespace(read_columns=table.select, manifest=SimpleNamespace(segment_rules=rules))
 
 
@@ -28,6 +30,7 @@ def test_means_by_group(tmp_path: Path) -> None:
     assert list(rows) == ["all", "save first", "keep", "high", "new", "active"]
     everybody = rows["all"]
     assert (everybody["customers"], everybody["churn"], everybody["value"]) == (2, pytest.approx(0.3), 20.0)
+    assert (everybody["value_at_risk"], everybody["value_at_risk_before"]) == (pytest.approx(14.0), None)
     assert (everybody["churn_before"], everybody["value_before"]) == (pytest.approx(0.1), None)
     assert (rows["high"]["by"], rows["high"]["customers"], rows["keep"]["churn"]) == ("tier", 2, 0.4)
 

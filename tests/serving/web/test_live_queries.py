@@ -42,6 +42,18 @@ def test_what_if_is_that_of_explain(shop: Config, trained: TrainingRun) -> None:
     assert nobody.status == 404 and "The log has no such customer" in nobody.text
 
 
+def test_the_test_of_a_model_is_drawn_and_a_lost_run_is_told(
+    shop: Config, trained: TrainingRun, webpages: Config
+) -> None:  # fmt: skip
+    score_customers(shop, CUTOFF)
+    answer = fetch(app_of(in_language(shop, "zh")), f"/models/test?cutoff={CUTOFF}")
+    assert answer.status == 200 and answer.text.count("<svg") == 4
+    assert "风险最高的 10% 客户" in answer.text and "Gains" not in answer.text
+    assert "/models/test?cutoff=" in fetch(app_of(webpages), "/models").text
+    lost = fetch(app_of(webpages), "/models/test")
+    assert lost.status == 503 and "regulars train" in lost.text
+
+
 @pytest.mark.parametrize("code", ["en", "zh"])
 def test_too_many_and_too_slow_questions_are_told_and_other_pages_answer(
     webpages: Config, code: str, monkeypatch: pytest.MonkeyPatch

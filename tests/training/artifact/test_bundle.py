@@ -14,6 +14,7 @@ import pytest
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import Margin, Term
 from training.artifact.model_files import BundleError
+from training.artifact.reasons import feature_contributions
 from training.artifact.spread import Spread
 from training.models.churn import ChurnClassifier
 from training.models.spend import SpendRegressor
@@ -49,6 +50,23 @@ def bundle(features: pa.Table) -> ModelBundle:
         log_level=0.2,
         spread=SPREAD,
     )
+
+
+def test_bounds_of_terms_are_written_and_a_term_without_lowest_is_as_before(
+    bundle: ModelBundle, features: pa.Table, tmp_path: Path
+) -> None:
+    bounded = dataclasses.replace(TERM, lowest=-0.5, greatest=0.5)
+    for term, keys in ((TERM, {"greatest"}), (bounded, {"greatest", "lowest"})):
+        gate = dataclasses.replace(bundle.gate, terms=(term,))
+        model = dataclasses.replace(bundle, gate=gate)
+        folder = model.save(tmp_path / f"bounds-{len(keys)}")
+        (written,) = json.loads((folder / "bundle.json").read_text())["gate"]["terms"]
+        assert keys == written.keys() & {"greatest", "lowest"}
+        assert ModelBundle.load(folder) == model
+        amounts = feature_contributions(model, features)
+        for name, column in (("churn", "churn_probability"), ("value", "value")):
+            apart = model.predict(features)[column] - amounts[name].sum(axis=1)
+            assert np.ptp(apart) < 1e-6
 
 
 def test_it_comes_back_as_it_was_written(bundle: ModelBundle, features: pa.Table, tmp_path: Path) -> None:

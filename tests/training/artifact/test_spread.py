@@ -30,8 +30,9 @@ def test_the_total_has_the_error_of_each_customer_and_of_the_level() -> None:
     z, variance = NormalDist().inv_cdf(0.9), 300 * 100 * (4 / 3 - 1)
     assert UNIFORM.total_interval(returns, spend) == pytest.approx((3000 - z * variance**0.5, 3000 + z * variance**0.5))
     wide = Spread(**{**asdict(UNIFORM), "level_error": 0.1})
-    expected = z * (variance + 300**2) ** 0.5
-    assert wide.total_interval(returns, spend) == pytest.approx((3000 - expected, 3000 + expected))
+    below, above = 3000 * (1 - np.exp(-0.1 * z)), 3000 * (np.exp(0.1 * z) - 1)
+    expected = (3000 - np.hypot(below, z * variance**0.5), 3000 + np.hypot(above, z * variance**0.5))
+    assert wide.total_interval(returns, spend) == pytest.approx(expected)
 
 
 def test_ratios_are_interpolated_between_groups() -> None:

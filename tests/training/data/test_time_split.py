@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from features.errors import DataError
 from features.snapshots.build import Snapshots
 from features.task import Cohort, Task, Window
-from training.data.time_split import Fold, in_same_season, sample_at, time_splits, training_sample
+from training.data.time_split import Fold, sample_at, time_splits, training_sample
 
 FIRST = date(2024, 1, 1)
 
@@ -92,11 +92,3 @@ def test_a_fold_learns_from_labels_as_known_at_its_test_cutoff() -> None:
     assert sample_at(snapshots, fold.train).churned.tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="not mature"):  # its own label had not come by then
         sample_at(snapshots.as_known(fold.test), [fold.test])
-
-
-def test_whole_years_before_the_next_cutoff_have_its_season() -> None:
-    following, horizon = date(2024, 6, 1), Window(90)
-    days = [365, 730, 365 - 20, 365 + 20, 365 + 21, 365 - 21, 90, 0, 15]
-    folds = [Fold((), following - timedelta(d)) for d in days]
-    tests = in_same_season(folds, [following - horizon.delta], horizon)
-    assert dict(zip(days, tests, strict=True)) == dict(zip(days, [True] * 4 + [False] * 5, strict=True))

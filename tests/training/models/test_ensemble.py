@@ -105,8 +105,9 @@ def test_cross_calibration_leaves_out_the_predicted_cutoff(shipped: FittedEnsemb
     assert rest
     other = replace(first.truth, churned=1 - first.truth.churned, value=10 * first.truth.churned)
     flipped = replace(first, truth=other)
-    assert calibrate_ensemble([flipped, *rest], shipped.base_models, 0.8) != calibrate_ensemble(
-        shipped.out_of_time, shipped.base_models, 0.8
+    target, horizon = first.fold.test + shipped.horizon.delta, shipped.horizon
+    assert calibrate_ensemble([flipped, *rest], shipped.base_models, 0.8, target, horizon) != calibrate_ensemble(
+        shipped.out_of_time, shipped.base_models, 0.8, target, horizon
     )
     as_it_was = shipped.cross_calibrated(0.8)[0][1]
     as_flipped = replace(shipped, out_of_time=(flipped, *rest)).cross_calibrated(0.8)[0][1]

@@ -93,7 +93,29 @@ def test_one_mistyped_order_moves_nobody_else_and_is_bounded(table: pa.Table) ->
     mistyped = table.set_column(
         table.column_names.index("order_amount_mean_ever"), "order_amount_mean_ever", pa.array(heavy)
     )
-    usual, robust = fit_spend_prior(table, spend, np.ones(3_000)), fit_spend_prior(mistyped, spend, np.ones(3_000))
+    usual, robust = (fit_spend_prior(X, spend, np.ones(3_000)) for X in (table, mistyped))
     ratio = np.exp(robust.predict(mistyped) - usual.predict(table))
     assert np.abs(np.log(ratio[2:])).max() < 0.1
-    assert np.exp(robust.predict(mistyped))[:2].max() < 20 * spend.max()
+    assert np.exp(robust.predict(mistyped))[:2].max() < spend.max()
+
+
+def test_no_value_counts_beyond_the_range_that_was_learned(table: pa.Table) -> None:
+    """So a single extreme customer cannot carry a total; the bounds are part of the terms."""
+    rng = np.random.default_rng(6)
+    size = np.nan_to_num(table["order_amount_mean_ever"].to_numpy(), nan=30.0)
+    prior = fit_spend_prior(table, size * rng.gamma(2, 1, 3_000) + 0.1, np.ones(3_000))
+    for term in prior.terms:
+        known = table[term.feature].to_numpy()
+        known = known[np.isfinite(known)]
+        assert term.lowest is not None and term.greatest is not None
+        assert 0.002 < np.mean(known > term.greatest) < 0.006 or term.greatest == known.max()
+        ends = term.transform(np.array([term.lowest, term.greatest]))
+        np.testing.assert_array_equal(term.transform(np.array([-1e12, 1e12])), ends)
+    place = table.column_names.index("order_amount_mean_ever")
+    rich = size.copy()
+    rich[0] = 1e9
+    before, after = (
+        np.exp(prior.predict(table.set_column(place, "order_amount_mean_ever", pa.array(x)))).sum()
+        for x in (size, rich)
+    )
+    assert after / before < 1.01
