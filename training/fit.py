@@ -305,7 +305,7 @@ def _evaluate(
         parts.append(
             evaluate_coverage(truth, predictions["value_low"], predictions["value_high"], split.test.test, **common)
         )
-    parts.append(evaluate_leavers(ours.churn, truth, split.test.test, out_of_time, config.serving.interval))
+    parts.append(evaluate_leavers(ours.churn, truth, split.test.test, out_of_time, horizon, config.serving.interval))
     parts += [
         evaluate_predictions({OURS: predicted}, fold.truth, fold.fold.test, **common) for fold, predicted in out_of_time
     ]

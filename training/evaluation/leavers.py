@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
+from features.task import Window
 from training.artifact.margin import SURE
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation.evaluate import OURS, Evaluation
-from training.models.calibration import predict_shift
+from training.models.calibration import LaterCutoffs
+from training.models.level_forecast import churn_levels, unknown_level
 
 if TYPE_CHECKING:
     from training.models.base_models import OutOfTimeFold
@@ -25,8 +27,9 @@ COLUMNS = ["model", "metric", "value", "low", "high", "cutoff", "segment", "cust
 
 
 def evaluate_leavers(
-    churn: np.ndarray, truth: Sample, cutoff: date, earlier: Sequence[tuple[OutOfTimeFold, Prediction]], inside: float
-) -> Evaluation:
+    churn: np.ndarray, truth: Sample, cutoff: date, earlier: Sequence[tuple[OutOfTimeFold, Prediction]],
+    horizon: Window, inside: float,
+) -> Evaluation:  # fmt: skip
     """The expected number of leavers with its prediction interval, and the observed number, as metrics.
 
     Args:
@@ -34,13 +37,17 @@ def evaluate_leavers(
         truth: The customers of the cutoff (n rows).
         cutoff: The cutoff.
         earlier: Out-of-time predictions at earlier cutoffs, which show how far the level of churn moves.
+        horizon: Of the labels.
         inside: The probability that the interval holds the observed number, in (0, 1).
 
     Returns:
         An evaluation with these two metrics only; `low` and `high` are the ends of the prediction interval.
     """
     observed = float(truth.churned.sum())
-    ends = {EXPECTED: leavers_interval(churn, _level_error(earlier), inside), OBSERVED: (observed, observed)}
+    ends = {
+        EXPECTED: leavers_interval(churn, _level_error(earlier, cutoff, horizon), inside),
+        OBSERVED: (observed, observed),
+    }
     values = {EXPECTED: float(churn.sum()), OBSERVED: observed}
     rows = [(OURS, name, values[name], *ends[name], cutoff, "all", len(truth)) for name in values]
     return Evaluation(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(), pd.DataFrame())
@@ -111,10 +118,11 @@ def _figures(evaluation: Evaluation, cutoff: date) -> Mapping[str, dict[str, Any
     return {row["metric"]: row for row in rows.to_dict("records")}
 
 
-def _level_error(earlier: Sequence[tuple[OutOfTimeFold, Prediction]]) -> float:
-    """Standard deviation between cutoffs of the log-odds of churn, observed around predicted."""
-    shares = [(fold.truth.churned.mean(), prediction.churn.mean(), len(fold.truth)) for fold, prediction in earlier]
-    observed, expected = (np.clip([share[place] for share in shares], SURE, 1 - SURE) for place in (0, 1))
-    sampling = 1 / np.sqrt(np.array([size for *_, size in shares]) * observed * (1 - observed))
-    shifts = logit(observed) - logit(expected)
-    return predict_shift(list(shifts), list(sampling), [fold.age for fold, _ in earlier]).error
+def _level_error(earlier: Sequence[tuple[OutOfTimeFold, Prediction]], cutoff: date, horizon: Window) -> float:
+    """Standard deviation of the log-odds of churn around predicted ones, as the level of a cutoff is forecast."""
+    if not earlier:
+        return unknown_level(horizon).error
+    margins = [logit(np.clip(prediction.churn, SURE, 1 - SURE)) for _, prediction in earlier]
+    churned = np.concatenate([fold.truth.churned for fold, _ in earlier])
+    cutoffs = LaterCutoffs(tuple(fold.fold.test for fold, _ in earlier), cutoff, horizon)
+    return cutoffs.forecast(churn_levels(np.concatenate(margins), churned, cutoffs.dates(margins))).error

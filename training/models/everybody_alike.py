@@ -16,8 +16,8 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import LongerHorizon, ModelBundle
 from training.artifact.margin import SURE, Margin
 from training.artifact.spread import Spread
-from training.data.time_split import fold_ages, in_same_season, out_of_time_folds, sample_at, training_sample
-from training.models.calibration import fit_level
+from training.data.time_split import out_of_time_folds, sample_at, training_sample
+from training.models.calibration import LaterCutoffs, fit_level
 from training.models.intervals import fit_spread
 from training.models.longer_horizons import nonnegative_gains, value_over
 
@@ -75,9 +75,9 @@ def _level_error(snapshots: Snapshots, cutoffs: Sequence[date]) -> float:
     folds = out_of_time_folds(cutoffs, horizon)
     actual = [sample_at(snapshots, [fold.test]).spend for fold in folds]
     means = [training_sample(snapshots, replace(fold, train=(max(fold.train),))).spend.mean() for fold in folds]
-    predicted = [np.full(len(a), mean) for a, mean in zip(actual, means, strict=True)]
-    when = (folds, cutoffs, horizon)
-    return fit_level(predicted, actual, fold_ages(*when), in_same_season(*when)).error
+    predicted = [np.full(len(a), max(mean, LEAST_MONEY)) for a, mean in zip(actual, means, strict=True)]
+    later = LaterCutoffs(tuple(fold.test for fold in folds), max(cutoffs) + horizon.delta, horizon)
+    return fit_level(predicted, actual, later).error
 
 
 def _fit_longer(

@@ -9,13 +9,14 @@ import pyarrow as pa
 import pytest
 from scipy.special import expit, logit
 
+from features.task import Window
 from training.data.prediction import Prediction
 from training.data.time_split import Fold, Sample
 from training.evaluation.evaluate import OURS, concat_evaluations, evaluate_predictions
 from training.evaluation.leavers import evaluate_leavers, leaver_lines, leavers_by_tenth, leavers_interval
 from training.models.base_models import OutOfTimeFold
 
-CUTOFF = date(2024, 1, 1)
+CUTOFF, HORIZON = date(2024, 1, 1), Window(90)
 
 
 def _truth(churn: np.ndarray, seed: int) -> Sample:
@@ -37,14 +38,15 @@ def test_the_interval_holds_what_it_says(error: float) -> None:
 def test_earlier_cutoffs_that_were_off_widen_the_interval() -> None:
     churn = np.linspace(0.1, 0.9, 1000)
     truth = _truth(churn, 1)
-    fold = Fold((), date(2023, 6, 1))
+    folds = [Fold((), date(2023, month, 1)) for month in (3, 6)]
 
     def width(level: float) -> float:
+        shifted = (expit(logit(churn) + level), expit(logit(churn) - level))
         earlier = [
-            (OutOfTimeFold(fold, float(age), False, truth, churn[:, None], churn[:, None]), Prediction(shifted, None))
-            for age, shifted in enumerate((expit(logit(churn) + level), expit(logit(churn) - level)))
+            (OutOfTimeFold(fold, truth, churn[:, None], churn[:, None]), Prediction(predicted, None))
+            for fold, predicted in zip(folds, shifted, strict=True)
         ]
-        row = evaluate_leavers(churn, truth, CUTOFF, earlier, 0.8).metrics.iloc[0]
+        row = evaluate_leavers(churn, truth, CUTOFF, earlier, HORIZON, 0.8).metrics.iloc[0]
         return float(row.high - row.low)
 
     assert width(0.8) > 1.5 * width(0.0)
@@ -56,7 +58,10 @@ def test_lines_have_expected_and_observed_leavers_beside_the_total() -> None:
     value = Prediction(churn, 10 * (1 - churn))
     common = {"seed": 1, "resamples": 50}
     evaluation = concat_evaluations(
-        [evaluate_predictions({OURS: value}, truth, CUTOFF, **common), evaluate_leavers(churn, truth, CUTOFF, [], 0.8)]
+        [
+            evaluate_predictions({OURS: value}, truth, CUTOFF, **common),
+            evaluate_leavers(churn, truth, CUTOFF, [], HORIZON, 0.8),
+        ]
     )
     first, *rest = leaver_lines(evaluation, CUTOFF, 0.8)
     observed = int(truth.churned.sum())
