@@ -59,8 +59,6 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/config/segments.py": CONFIG,
     "features/config/table_sections.py": CONFIG,
     "features/config_guess/column_profile.py": GUESS,
-    "features/config_guess/events.py": GUESS,
-    "features/config_guess/ids.py": GUESS,
     "features/config_guess/skeleton.py": GUESS,
     "features/config_guess/task.py": GUESS,
     "features/config_guess/wording.py": GUESS,

@@ -102,6 +102,13 @@ class PlanConfig(Section):
     holdout: float = Field(
         0.1, ge=0, lt=1, description="share of eligible customers held out at random, to measure the effect"
     )
+    explore: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="how much expected gain a plan may give up to learn more about its measured actions, as a share "
+        "of the budget (without money: of the gain); 0: the plan of highest expected gain",
+    )
     seed: int = Field(
         7, description="seed of the random assignment, which depends only on it, the cutoff and the customer's id"
     )

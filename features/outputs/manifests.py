@@ -144,6 +144,7 @@ class PlanManifest(Manifest):
         gain, bound: The expected gain; no plan within the rules is expected to gain more than the bound.
         gain_low, gain_high: They hold the gain with the probability `interval`; None if unknown.
         loss_probability: The probability that it loses money; None if unknown, as with assumed effects.
+        exploring: What exploring costs in expected gain, and how it was done; None if the plan does not explore.
         unmeasurable: The actions with too few customers held out to measure them.
         holdout: Share, seed and key of the random draw.
         past: By what the log before the cutoff is recognised when the plan is measured.
@@ -178,6 +179,7 @@ class PlanManifest(Manifest):
     binding: list[str] = []
     prices: dict[str, Any] = {}
     break_even: float | None = None
+    exploring: dict[str, Any] | None = None
     assumed: bool = False
     effects_sha256: str | None = None
     design: dict[str, Any] = {}

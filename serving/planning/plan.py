@@ -33,6 +33,7 @@ from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
 from serving.planning.campaign_file import send_times, write_plan_csv
+from serving.planning.explore import explored_plan, exploring_facts
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.measurability import unmeasurable_actions
@@ -141,12 +142,14 @@ def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     choice[inputs.order] = allocation.choice
     allocation = replace(allocation, choice=choice)
     points = _curve_points(problem, rules, allocation)
+    best, (allocation, explored) = allocation.gain, explored_plan(problem, allocation, inputs, rules)
     folder = config.outputs.plan(day, rules.campaign)
     table = plan_table(
         inputs.table, list(rules.actions), allocation.choice, inputs.holdout, inputs.share, inputs.gains, inputs.costs,
-        inputs.action_effects, inputs.eligibility, get_language(config.language),
+        inputs.action_effects, inputs.eligibility, explored.chances, get_language(config.language),
     )  # fmt: skip
     manifest = plan_manifest(config, rules, inputs, allocation)
+    manifest["exploring"] = exploring_facts(rules, inputs, explored, best - allocation.gain)
     summary = summarise_log(log, day, config.task.horizon)
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None

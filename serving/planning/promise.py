@@ -26,7 +26,7 @@ def pilot_sentence(facts: PlanManifest, tr: Language) -> str:
 
 
 def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
-    """Yield the expected gain with its credible interval, and the probability of a loss; or why they are unknown.
+    """Yield the expected gain with its credible interval, the probability of a loss, and what exploring costs.
 
     Args:
         facts: The manifest of the plan, also of an earlier version.
@@ -34,8 +34,13 @@ def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Ite
         tr: The language.
 
     Yields:
-        One or two sentences.
+        One to three sentences.
     """
+    yield from _gain_and_risk(facts, form, tr)
+    yield from exploring_sentences(facts, form, tr)
+
+
+def _gain_and_risk(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
     money, gain = facts.objective == MONEY, form.money(facts.gain)
     if facts.gain_low is None or facts.gain_high is None or facts.interval is None:
         if not facts.customers["with_action"]:
@@ -91,7 +96,14 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
             "high": form.money(scale * (known["estimate"] + reach), "+"),
             "believed": form.money(scale * known["believed"], "+"),
         }
-        if each["unproven"]:
+        if facts.exploring and not each["unproven"]:
+            yield tr(
+                "No evidence of an effect of {action}: {estimate} {unit} a customer on average (95% confidence "
+                "interval {low} to {high}). The plan counts it as 0. Exploring may give it to some customers, within "
+                "its price ([plan] explore = 0: to nobody).",
+                **slots,
+            )
+        elif each["unproven"]:
             yield tr(
                 "No evidence of an effect of {action}: {estimate} {unit} a customer on average (95% confidence "
                 "interval {low} to {high}). The config allows it nevertheless (unproven = true), so its posterior mean "
@@ -105,3 +117,22 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
                 "asks for it or the config says unproven = true.",
                 **slots,
             )
+
+
+def exploring_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
+    """Yield what exploring costs; nothing if the plan does not explore.
+
+    Args:
+        facts: The manifest of the plan, also of an earlier version.
+        form: The format of gains.
+        tr: The language.
+
+    Yields:
+        One sentence.
+    """
+    if facts.exploring:
+        yield tr(
+            "To learn more about the actions, the plan gives up {price} of expected gain ([plan] explore = {share}); "
+            "the probability of each assignment is in the column propensity.",
+            price=form.money(facts.exploring["price"]), share=f"{facts.exploring['share']:g}",
+        )  # fmt: skip

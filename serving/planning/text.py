@@ -13,7 +13,7 @@ from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
-from serving.planning.promise import evidence_sentences, pilot_sentence
+from serving.planning.promise import evidence_sentences, exploring_sentences, pilot_sentence
 from serving.scoring.value_tiers import NO_SKILL
 
 CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
@@ -129,6 +129,7 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         )
     if facts.break_even is not None:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
+    lines += [f"  {each}" for each in exploring_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
     prices = facts.prices
     limits = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):

@@ -211,7 +211,7 @@ def _metrics_chart(row_of: dict[tuple[str, str], dict[str, Any]], models: Sequen
             panels.append(
                 Panel(tr(metric.title), hint, "{:.0%}".format if metric.form == "share" else format_tick, dots)
             )
-    return interval_panels("ladder", panels) if panels else ""
+    return interval_panels(panels) if panels else ""
 
 
 def _estimate(label: str, row: Mapping[str, Any], ours: bool, metric: Metric, form: NumberFormat) -> PlottedEstimate:

@@ -154,10 +154,7 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
     )
     alt = tr("{what} by budget, and the gain from one more unit of budget. {details}.", what=gain, details=details)
     charts = []
-    for name, title, key, write in (
-        ("gain", gain, "gain", form.money),
-        ("adds", adds, "price", "{:,.3g}".format),
-    ):  # fmt: skip
+    for title, key, write in ((gain, "gain", form.money), (adds, "price", "{:,.3g}".format)):
         drawn = []
         for place, p in enumerate(points):
             tip = tr(
@@ -165,7 +162,7 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
             )
             drawn.append(CurvePoint(p["budget"], p[key], tip, place == own))
         axes = CurveAxis(tr("budget"), format_tick), CurveAxis(title, format_tick)
-        charts.append(curve_chart(f"curve-{name}", alt if name == "gain" else title, [Curve("", drawn)], *axes))
+        charts.append(curve_chart(alt if key == "gain" else f"{title}.", [Curve("", drawn)], *axes))
     return Markup('<div class="panels">{}{}</div>').format(*charts)
 
 
@@ -360,7 +357,7 @@ def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | s
         dots = [dot for each in measured if (dot := _dot(wording, each, outcome)) is not None]
         if dots:
             panels.append(Panel(title, tr("right of the line: positive effect"), format_tick, dots, zero=True))
-    return interval_panels("effects", panels) if panels else ""
+    return interval_panels(panels) if panels else ""
 
 
 def _dot(wording: ReportWording, each: PastPlan, outcome: str) -> PlottedEstimate | None:

@@ -319,4 +319,4 @@ def risk_histogram(wording: ReportWording, risk: np.ndarray) -> Markup:
         solid = low >= 100 * value_tiers.AT_RISK
         bars.append(Column(f"{low}–{high}%", n, tip, solid, "#list" if solid and n else ""))
     alt = tr("Customers by risk of leaving. {details}.", details=details)
-    return columns("spread", alt, bars, tr("risk of leaving"))
+    return columns(alt, bars, tr("risk of leaving"))

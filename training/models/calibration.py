@@ -8,7 +8,7 @@ together (`level_forecast`): the fewer the cutoffs are and the less they agree, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -19,6 +19,9 @@ from training.models.level_forecast import LevelSeries, Shift, churn_levels, for
 
 EPOCH = date(1970, 1, 1)
 DOUBT = 8.0  # see `forecast_level`: what can be forecast was forecast from the training cutoffs already
+MONEY_NOISE = (
+    4.0  # times the variance of single customers: who is far off is so at several cutoffs, which share customers
+)
 
 
 @dataclass(frozen=True)
@@ -91,5 +94,5 @@ def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], cut
     """
     if not predicted:
         return unknown_level(cutoffs.horizon)
-    margin = np.log(np.concatenate(predicted))
-    return cutoffs.forecast(money_levels(margin, np.concatenate(actual), cutoffs.dates(predicted)))
+    levels = money_levels(np.log(np.concatenate(predicted)), np.concatenate(actual), cutoffs.dates(predicted))
+    return cutoffs.forecast(replace(levels, variances=MONEY_NOISE * levels.variances))

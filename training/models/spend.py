@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from training.models.lightgbm_base import LightGBMEstimator
 
 SMALLEST_SHARE = 1e-3
+TAIL_CHANCE, TAIL_RATIO = 0.99, 3.0  # an amount is in the tail above both: this quantile of the ratios, and this ratio
 
 
 class SpendRegressor(RegressorMixin, LightGBMEstimator):
@@ -84,3 +85,25 @@ def positive_spend(spend: np.ndarray) -> np.ndarray:
     if not mean > 0:
         raise ValueError("no returning customer spent more than was refunded: there is no value to learn")
     return np.maximum(spend, SMALLEST_SHARE * mean)
+
+
+def temper_tail(spend: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Winsorises spend relative to what was expected, and spreads what is cut off over all customers.
+
+    A few of the largest amounts would otherwise decide about the splits of trees. They say little about who spends
+    much, but much about the total, so their excess raises all amounts by the same factor (a pooled tail).
+
+    Args:
+        spend: Spend (n,), above 0.
+        expected: Expected spend (n,), above 0.
+
+    Returns:
+        Spend (n,) with the same total.
+
+    >>> temper_tail(np.array([*[10.0] * 99, 1010.0]), np.full(100, 10.0)).round(2)[[0, -1]].tolist()
+    [19.61, 58.82]
+    """
+    ratio = spend / expected
+    limit = max(float(np.quantile(ratio, TAIL_CHANCE)), TAIL_RATIO)
+    capped = np.minimum(ratio, limit) * expected
+    return capped * (float(spend.sum()) / float(capped.sum()))

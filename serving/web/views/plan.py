@@ -276,4 +276,4 @@ def gain_chart(site: Site, plan: StoredPlan, planned: PlanAtBudget) -> Any:
     curves = [Curve(gain, drawn, "dashed"), Curve(tr("upper bound"), limits, "dotted")]
     marker = (min(planned.budget, plan.last), planned.gain if planned.about is None else planned.about)
     axes = CurveAxis(tr("budget"), format_tick), CurveAxis("", format_tick)
-    return curve_chart("gain", alt, curves, *axes, marker)
+    return curve_chart(alt, curves, *axes, marker)

@@ -478,18 +478,18 @@ def test_a_plan_that_somebody_made_is_kept_for_its_night_and_superseded_ones_are
     run = ended.config.run.model_copy(update={"plan_every": Window(28)})
     rules = ended.config.plan.model_copy(update={"budget": 60.0})  # type: ignore[union-attr]
     config = ended.config.model_copy(update={"run": run, "plan": rules})
-    same_day = steps.plan_if_due(night(config, cutoff=CUTOFF))
+    same_day = steps.plan_on_schedule(night(config, cutoff=CUTOFF))
     assert same_day.state == UNCHANGED and "campaign retention is kept" in same_day.note
     assert [plan.name for plan in config.outputs.plans()] == ["retention"]
-    assert steps.plan_if_due(night(config, cutoff=CUTOFF + timedelta(days=27))).state == SKIPPED
+    assert steps.plan_on_schedule(night(config, cutoff=CUTOFF + timedelta(days=27))).state == SKIPPED
     make_plan(config, CUTOFF, campaign="autumn")
-    assert "campaign autumn is kept" in steps.plan_if_due(night(config, cutoff=CUTOFF)).note
+    assert "campaign autumn is kept" in steps.plan_on_schedule(night(config, cutoff=CUTOFF)).note
     complete = CUTOFF + timedelta(days=30)
     this = night(config, cutoff=complete, delivery=DeliveryRecord(1, 0, CUTOFF, complete, complete, "f"))
     assert steps.measure_ended_plans(this).note == f"{CUTOFF}/autumn is measured"
     apart = config.model_copy(update={"plan": rules.model_copy(update={"independent": True, "campaign": "spring"})})
     newest = DeliveryRecord(1, 0, CUTOFF, CUTOFF - timedelta(days=1), CUTOFF, "f")
-    made = steps.plan_if_due(night(apart, cutoff=CUTOFF, delivery=newest))
+    made = steps.plan_on_schedule(night(apart, cutoff=CUTOFF, delivery=newest))
     assert made.state == DONE and f"campaign spring-{CUTOFF}" in made.note
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.models.spend import SpendRegressor, positive_spend
+from training.models.spend import SpendRegressor, positive_spend, temper_tail
 
 
 def test_totals_are_right_and_predictions_positive() -> None:
@@ -24,3 +24,23 @@ def test_who_got_back_more_than_they_paid_counts_as_almost_nothing() -> None:
 def test_no_positive_spend_is_refused() -> None:
     with pytest.raises(ValueError, match="no returning customer"):
         SpendRegressor().fit(np.ones((30, 1)), np.zeros(30))
+
+
+def test_a_tempered_tail_keeps_the_total_and_leaves_no_amount_far_from_its_expectation() -> None:
+    rng = np.random.default_rng(4)
+    expected = rng.gamma(2, 20, 2_000)
+    spend = expected * np.exp(rng.normal(-1, 1.4, 2_000))
+    tempered = temper_tail(spend, expected)
+    assert tempered.sum() == pytest.approx(spend.sum())
+    ratio = tempered / expected
+    assert ratio.max() / np.quantile(ratio, 0.98) < 2 < (spend / expected).max() / np.quantile(spend / expected, 0.98)
+    small = np.array([5.0, 8.0, 12.0])
+    np.testing.assert_allclose(temper_tail(small, np.full(3, 8.0)), small)
+
+
+def test_one_amount_moves_everybody_by_its_part_of_the_total_only() -> None:
+    expected = np.full(1_000, 10.0)
+    one = np.r_[5_000.0, np.full(999, 10.0)]
+    tempered = temper_tail(one, expected)
+    assert np.ptp(tempered[1:]) == 0
+    assert tempered[1] == pytest.approx(10 * one.sum() / (30 + 9_990))
