@@ -136,7 +136,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
-    fitted = FittedModels(
+    done = FittedModels(
         churn=final.churn,
         value=value,
         evaluation=concat_evaluations([evaluation, *longer_evaluations]),
@@ -156,7 +156,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             *not_evaluated,
         ),
     )
-    return replace(fitted, alike=_everybody_alike(fitted, snapshots, config.serving.interval))
+    return replace(done, alike=_everybody_alike(done, snapshots, config.serving.interval))
 
 
 def _everybody_alike(fitted: FittedModels, snapshots: Snapshots, inside: float) -> AlikeModels | None:
