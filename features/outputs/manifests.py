@@ -137,8 +137,7 @@ class PlanManifest(Manifest):
     """`plans/cutoff=D/CAMPAIGN/manifest.json`.
 
     Attributes:
-        campaign: Its name.
-        files: The SHA-256 of each file of the plan.
+        campaign, files: Its name, and the SHA-256 of each of its files.
         rules: The `[plan]` that it was made by.
         budget, spent: The most money that it may spend, and what it spends.
         gain, bound: The expected gain; no plan within the rules is expected to gain more than the bound.
@@ -185,6 +184,7 @@ class PlanManifest(Manifest):
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
     send: dict[str, str | None] = {}
+    money: dict[str, Any] | None = None
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
@@ -211,8 +211,7 @@ class Measurement(Manifest):
     """`plans/cutoff=D/CAMPAIGN/measured.json`: the measured effects of an executed plan.
 
     Attributes:
-        campaign: The plan's name.
-        mature: Whether the horizon was over.
+        campaign, mature: The plan's name, and whether the horizon was over.
         log, effects: Fingerprint, end and marks of the log; the rows of measured.parquet.
         plan_sha256: The SHA-256 of the plan's manifest.
         sample_ratio: Whether the sizes of the groups contradict the randomisation.

@@ -26,7 +26,7 @@ def pilot_sentence(facts: PlanManifest, tr: Language) -> str:
 
 
 def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
-    """Yield the expected gain with its credible interval, the probability of a loss, and what exploring costs.
+    """Yield the expected gain and its risk, what exploring costs, and what more money would bring.
 
     Args:
         facts: The manifest of the plan, also of an earlier version.
@@ -34,10 +34,20 @@ def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Ite
         tr: The language.
 
     Yields:
-        One to three sentences.
+        Sentences; if an interval or a probability is unknown, why.
     """
     yield from _gain_and_risk(facts, form, tr)
     yield from exploring_sentences(facts, form, tr)
+    price = facts.prices.get("budget")
+    if price is not None:
+        yield tr("The next unit of money would bring {gain}.", gain=f"{price:,.3g}")
+    if facts.money and facts.money["gain"] is not None and facts.money["bound"] is not None:
+        yield tr(
+            "Until {until}, {left} of {total} is left for {n} plans, this one included. If the coming cutoffs are like "
+            "this one, these plans gain {gain} together; no split of the money gains more than {bound}.",
+            until=facts.money["until"], n=f"{facts.money['plans']:,}",
+            **{name: form.money(facts.money[name]) for name in ("left", "total", "gain", "bound")},
+        )  # fmt: skip
 
 
 def _gain_and_risk(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
