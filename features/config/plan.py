@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -96,6 +97,20 @@ class PlanConfig(Section):
     budget: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="maximum total cost; --budget overrides it"
     )
+    total_budget: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="maximum total cost of all plans from budget_from until budget_until; each plan gets its share, at "
+        "most `budget`",
+    )
+    budget_from: date | None = Field(
+        None, description="first day of the period of total_budget; empty: every plan in the output folder counts"
+    )
+    budget_until: date | None = Field(None, description="day on which the period of total_budget ends, not included")
+    budget_every: Duration | None = Field(
+        None, description="time between plans in that period; empty: [run] plan_every, else the horizon"
+    )
     margin: float | None = Field(
         None, gt=0, le=1, description="share of value that is profit; required if value is in money"
     )
@@ -154,6 +169,12 @@ class PlanConfig(Section):
             raise ValueError(
                 "contacts_at_most and contacts_window go together: set how many contacts, and in which time"
             )
+        if (self.total_budget is None) != (self.budget_until is None):
+            raise ValueError(
+                "total_budget and budget_until go together: set how much may be spent, and until which day"
+            )
+        if self.budget_from and self.budget_until and self.budget_from >= self.budget_until:
+            raise ValueError(f"budget_from is {self.budget_from}, which is not before budget_until {self.budget_until}")
         check_quiet_times(self.quiet_days, self.quiet_hours)
         wrong = [name for name, share in self.minimums.items() if not 0 <= share <= 1]
         if wrong:
