@@ -240,7 +240,7 @@ def _delivery_findings(night: Night) -> list[Finding]:
 def _train(night: Night, why: str, reason: str = "") -> StepOutcome:
     """Trains and evaluates churn and value, as `regulars train` does; the gates alone decide the promotion."""
     trained = training.train_models(night.log, resume=True)
-    labels, promoted = [version.label for version in trained.versions], trained.decision.promoted
+    labels, promoted = [version.label for version in trained.champions or trained.versions], bool(trained.champions)
     night.trained = {"cutoff": str(night.cutoff), "why": why, "versions": labels, "promoted": promoted}
     result = f"now champion{'s' if len(labels) > 1 else ''}"
     if not promoted:

@@ -137,7 +137,11 @@ def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
-    allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
+    ordered = problem if inputs.pilot is None else problem.subset(inputs.order)
+    allocation = allocate_actions(ordered, inputs.segments, list(rules.actions))
+    choice = np.empty_like(allocation.choice)
+    choice[inputs.order] = allocation.choice
+    allocation = replace(allocation, choice=choice)
     points = _curve_points(problem, rules, allocation)
     best, (allocation, explored) = allocation.gain, explored_plan(problem, allocation, inputs, rules)
     folder = config.outputs.plan(day, rules.campaign)

@@ -12,6 +12,19 @@ from serving.language.messages import Language
 MONEY, RETURN = "margin", "return"  # the objective and the outcome, as manifests name them
 
 
+def pilot_sentence(facts: PlanManifest, tr: Language) -> str:
+    """Say how a pilot chooses its customers; empty where scores choose."""
+    if facts.pilot is None:
+        return ""
+    slots = {name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.pilot.items()}
+    return tr(
+        "So this plan is a pilot, which does not choose by score: of {eligible} eligible customers, {drawn} are drawn "
+        "at random for one action, {action}. To detect its expected effect takes about {needed}. Minimum shares of "
+        "segments do not apply.",
+        **slots,
+    )
+
+
 def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
     """Yield the expected gain and its risk, what exploring costs, and what more money would bring.
 

@@ -13,7 +13,8 @@ from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
-from serving.planning.promise import evidence_sentences, exploring_sentences
+from serving.planning.promise import evidence_sentences, exploring_sentences, pilot_sentence
+from serving.scoring.value_tiers import NO_SKILL
 
 CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
 MOSTLY_UNKNOWN = 0.05  # a list of which a smaller share is in the log matches almost nobody
@@ -23,6 +24,7 @@ def plan_text(plan: Plan) -> str:
     """The plan in words, ending with the budget curve; effects that are assumed are marked."""
     facts = plan.manifest
     parts = [
+        _pilot_lines(facts),
         [*_customer_lines(facts), *_other_plan_lines(plan)],
         [*_action_table(facts), *_unmeasurable_lines(facts)],
         _gain_lines(facts),
@@ -31,6 +33,11 @@ def plan_text(plan: Plan) -> str:
         _curve_table(plan),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _pilot_lines(facts: PlanManifest) -> list[str]:
+    """What scores without skill mean for the plan; empty where scores choose."""
+    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, ENGLISH)]
 
 
 def _customer_lines(facts: PlanManifest) -> list[str]:
