@@ -11,6 +11,8 @@ from features.money import TICKS
 from features.phrases import Row, format_reading
 from features.task import Window
 
+MONTH = 30  # days
+
 Compute = Callable[[ibis.Table], ibis.Value]
 
 
@@ -68,6 +70,16 @@ def measure_ratio(above: str, below: str) -> Compute:
 def count_or_zero(name: str) -> Compute:
     """Return a count, with 0 if it is null."""
     return lambda m: m[name].fill_null(0)
+
+
+def monthly_rate(count: str, since: str) -> Compute:
+    """Divide a count by the months since its first day, at least one month; null if there is no first day.
+
+    Args:
+        count: The measure of the count.
+        since: The measure of the days since the first one.
+    """
+    return lambda m: m[count] * MONTH / (m[since] < MONTH).ifelse(MONTH, m[since])
 
 
 def money(ticks: ibis.Value) -> ibis.Value:

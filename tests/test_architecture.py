@@ -42,6 +42,7 @@ SCORING = ("serving/scoring/test_run.py", "a step of scoring, and needs register
 SEGMENTATION = ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores")
 TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of their own: (test file, reason)
     "features/campaigns/required_contacts.py": ("serving/test_early_checks.py", "refuses early what needs contacts"),
+    "features/outputs/manifest_entries.py": ("features/outputs/test_manifests.py", "the entries of manifests"),
     "features/catalog/categories.py": ORACLE,
     "features/catalog/cohort_ranks.py": ORACLE,
     "features/catalog/custom_checks.py": (
@@ -58,8 +59,6 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/config/segments.py": CONFIG,
     "features/config/table_sections.py": CONFIG,
     "features/config_guess/column_profile.py": GUESS,
-    "features/config_guess/events.py": GUESS,
-    "features/config_guess/ids.py": GUESS,
     "features/config_guess/skeleton.py": GUESS,
     "features/config_guess/task.py": GUESS,
     "features/config_guess/wording.py": GUESS,

@@ -15,7 +15,7 @@ from features.catalog.windows import window_ending
 from features.config.data_contract import ActivityColumns
 from features.engines.window_spec import WindowMeasure, WindowSpec
 from features.engines.window_totals import EPOCH
-from features.feature import Compute, Feature, count_or_zero, daily_rate, measure_value, money
+from features.feature import Compute, Feature, count_or_zero, daily_rate, measure_value, money, monthly_rate
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import window_spans
 from features.task import Window
@@ -28,6 +28,7 @@ def activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     measures = [
         WindowMeasure(f"{name}:count", lambda r: r.day.notnull(), "count"),
         WindowMeasure(f"{name}:latest", lambda r: r.day, "max"),
+        WindowMeasure(f"{name}:first", lambda r: r.day, "min"),
     ]
     if activity.measure:
         measures += [
@@ -37,7 +38,10 @@ def activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
     plan = WindowSpec(past.cutoffs, window_spans(past.task.windows), tuple(measures), distinct={f"{name}:days": "day"})
     totals = past.engine.aggregate_windows(rows, plan, f"windows of {name}")
     since_1970 = totals.cutoff.delta(ibis.literal(EPOCH), unit="day")
-    return totals.mutate(**{f"{name}:age_ever": (since_1970 - totals[f"{name}:latest_ever"]).cast("int64")})
+    ages = {"age": "latest", "since": "first"}
+    return totals.mutate(
+        **{f"{name}:{age}_ever": (since_1970 - totals[f"{name}:{day}_ever"]).cast("int64") for age, day in ages.items()}
+    )
 
 
 def last_activity_measures(past: Past, activity: ActivityColumns) -> ibis.Table:
@@ -84,6 +88,16 @@ def activity_features(activity: ActivityColumns, windows: Sequence[Window]) -> I
         phrase("days since the last of the <activity>", activity=words),
         phrase("<activity>: the last {value:days} ago", activity=words),
         "days",
+        unread=phrase("no <activity> so far", activity=words),
+        actionable=True,
+    )
+    yield Feature(
+        f"{activity.name}_rate_ever",
+        monthly_rate(f"{activity.name}:count_ever", f"{activity.name}:since_ever"),
+        words,
+        phrase("<activity> a month since the first", activity=words),
+        phrase("<activity>: {value:number} a month since the first", activity=words),
+        "count",
         unread=phrase("no <activity> so far", activity=words),
         actionable=True,
     )
@@ -148,20 +162,21 @@ def activity_kind_features(activity: ActivityColumns, kind: str, windows: Sequen
 
 def _count_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     words, label, tail = _spaced(activity.name), window_ending(w), w or "ever"
-    text = partial(phrase, activity=words, days=w and w.days)
-    for stem, measure, unit, what, how in (
-        ("count", "count", "count", "<activity>", "<activity>: {value:count}"),
-        ("active_days", "days", "days", "days with <activity>", "<activity> on {value:days}"),
+    text = partial(phrase, activity=words, table=activity.name, days=w and w.days)
+    monthly = "[[, usually {<table>_rate_ever:number} a month]]" if w else ""
+    for stem, measure, unit, what, how, usually in (
+        ("count", "count", "count", "<activity>", "<activity>: {value:count}", monthly),
+        ("active_days", "days", "days", "days with <activity>", "<activity> on {value:days}", ""),
     ):
         yield Feature(
             f"{activity.name}_{stem}_{tail}",
             count_or_zero(f"{activity.name}:{measure}_{tail}"),
             words,
             text(f"{what} {label}"),
-            text(f"{how} {label}"),
+            text(f"{how} {label}{usually}"),
             unit,
             w,
-            at_zero=text(f"no <activity> {label}"),
+            at_zero=text(f"no <activity> {label}{usually}"),
             actionable=True,
         )
 
@@ -169,7 +184,14 @@ def _count_features(activity: ActivityColumns, w: Window | None) -> Iterator[Fea
 def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Feature]:
     """Sum and mean of the measure in a window, or so far."""
     what, label = _measure_of(activity), window_ending(w)
-    text = partial(phrase, measure=_spaced(activity.measure), activity=_spaced(activity.name), days=w and w.days)
+    text = partial(
+        phrase,
+        measure=_spaced(activity.measure),
+        activity=_spaced(activity.name),
+        table=activity.name,
+        days=w and w.days,
+    )
+    usually = "[[, usually {<table>_mean_ever:number}]]" if w else ""
     yield Feature(
         f"{activity.name}_sum_{w or 'ever'}",
         lambda m: money(m[f"{activity.name}:total_{w or 'ever'}"].fill_null(0)),
@@ -185,7 +207,7 @@ def _level_features(activity: ActivityColumns, w: Window | None) -> Iterator[Fea
         _mean_measure(activity, str(w or "ever")),
         f"{what} (level)",
         text(f"average <measure> of the <activity> {label}"),
-        text(f"<measure> of the <activity>: {{value:number}} on average {label}"),
+        text(f"<measure> of the <activity>: {{value:number}} on average {label}{usually}"),
         "count",
         w,
         unread=text(f"no <measure> of the <activity> {label}"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import ibis
 
 from features.catalog.windows import window_ending
-from features.feature import Feature, count_or_zero, daily_rate, measure_value, money
+from features.feature import Feature, count_or_zero, daily_rate, measure_value, money, monthly_rate
 from features.point_in_time.history import KEYS, Past
 from features.point_in_time.measures import Measure, by_window, window_spans
 from features.task import Window
@@ -34,6 +34,7 @@ def contact_measures(past: Past) -> ibis.Table:
         Measure("contacts:held_out", lambda d: d.held_out.sum()),
         Measure("contacts:cost", lambda d: d.cost.sum()),
         Measure("contacts:age", lambda d: d.age.min(where=d.received > 0), merge="min"),
+        Measure("contacts:since", lambda d: d.age.max(where=d.received > 0), merge="max"),
     )
     return by_window(seen, measures, window_spans(past.task.windows))
 
@@ -88,6 +89,16 @@ def contact_features(windows: Sequence[Window], has_cost: bool, has_control: boo
         "days since the last contact",
         "last contact {value:days} ago",
         "days",
+        unread="never contacted",
+        actionable=True,
+    )
+    yield Feature(
+        "contacts_rate_ever",
+        monthly_rate("contacts:received_ever", "contacts:since_ever"),
+        "contacts",
+        "contacts a month since the first",
+        "{value:number} contacts a month since the first",
+        "count",
         unread="never contacted",
         actionable=True,
     )
@@ -151,15 +162,16 @@ def response_features() -> Iterator[Feature]:
 def _count_feature(name: str, measure: str, what: str, w: Window | None = None) -> Feature:
     """A feature that counts contacts in a window, or so far."""
     label, days = window_ending(w), w and w.days
+    usually = "[[, usually {contacts_rate_ever:number} a month]]" if w else ""
     return Feature(
         name,
         count_or_zero(f"contacts:{measure}"),
         "contacts",
         phrase(f"{what} {label}", days=days),
-        phrase(f"{what} {label}: {{value:count}}", days=days),
+        phrase(f"{what} {label}: {{value:count}}{usually}", days=days),
         "count",
         w,
-        at_zero=phrase(f"no {what} {label}", days=days),
+        at_zero=phrase(f"no {what} {label}{usually}", days=days),
         actionable=True,
     )
 

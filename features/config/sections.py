@@ -166,7 +166,9 @@ class PromoteConfig(Section):
     )
     ladder: GateRule = Field("ahead", description="gate of the challenger against the best baseline")
     first: GateRule = Field(
-        "any", description="gate of the first model, which has no champion, against the best baseline"
+        "any",
+        description="gate of the first model, which has no champion, against the best baseline; without skill no model "
+        "becomes champion by itself, whatever this says",
     )
 
 

@@ -9,7 +9,15 @@ import ibis
 
 from features.config_guess.column_profile import MIN_FIT, ColumnProfile
 from features.config_guess.column_words import has_id_part, has_word, match_rank, name_words, names_an_id_of
-from features.config_guess.ids import FEWEST_ORDERS, Choice, choose_customer, choose_order, count_ids, id_columns
+from features.config_guess.ids import (
+    FEWEST_ORDERS,
+    Choice,
+    choose_customer,
+    choose_order,
+    count_ids,
+    holds_addresses,
+    id_columns,
+)
 from features.config_guess.offers import guess_offers
 from features.config_guess.wording import N_, SectionDraft, quoted, quoted_names
 from features.engines.base import Engine
@@ -17,6 +25,7 @@ from features.slugs import feature_slug
 from features.sql_text import quote_name
 
 MOST_KINDS, LONGEST_CODE = 5, 3
+MINOR_UNITS = {"cent", "cents", "centimes", "pence", "minor", "centavos", "kopeks", "paise"}
 PRODUCT_NAMES = ("revenue", "line_amount", "line_revenue", "amount_of_line")
 TIME_REASONS = {
     "typed": N_("holds times"),
@@ -25,6 +34,9 @@ TIME_REASONS = {
     "digits": N_("numbers that read as times"),
     "epoch": N_("numbers of seconds, or of parts of a second, since 1970"),
 }
+ADDRESS_REASON = N_(
+    "e-mail addresses, for want of another id of the customer; [privacy] hash_ids = true stores hashes in their place"
+)
 COMES_BACK_REASON = N_(
     "its values come back on other days, as customers do, but its name does not say so: is it the customer?"
 )
@@ -89,7 +101,8 @@ def guess_events(draft: SectionDraft, columns: Sequence[ColumnProfile], roles: L
         roles: The time, the customer and the order; a time and a customer are known.
     """
     tr = draft.tr
-    why = tr("named like a customer's id") if roles.customers.by_name else tr(COMES_BACK_REASON)
+    by_values = ADDRESS_REASON if holds_addresses(roles.customers.columns[0]) else COMES_BACK_REASON
+    why = tr("named like a customer's id") if roles.customers.by_name else tr(by_values)
     draft.choose("customer", roles.customers.columns, why)
     add_time(draft, "time", roles.times.columns)
     by_name = roles.orders.by_name
@@ -159,6 +172,8 @@ def add_money(draft: SectionDraft, numbers: Sequence[ColumnProfile], columns: Se
         if not amounts:
             amounts = money_by_values([c for c in filled if c not in units])
             why = tr("decimals as money has them, but its name does not say so: is it the amount?")
+        if amounts and set(name_words(amounts[0].name)) & MINOR_UNITS:
+            why += tr("; if it counts cents, divide it by 100 in query")
         question = tr("which column is money? Without it churn can be predicted, value cannot")
         draft.choose("amount", amounts, why, _text_question(draft, "amount", columns) or question)
         if amounts and amounts[0].decimals_unclear:
@@ -266,7 +281,8 @@ def _is_measure(column: ColumnProfile) -> bool:
 
 
 def _is_currency(column: ColumnProfile) -> bool:
-    return column.type.is_string() and column.form == "a" * LONGEST_CODE and has_word(column.name, "currency")
+    is_code = column.type.is_string() and column.form == "a" * LONGEST_CODE
+    return is_code and column.filled >= MIN_FIT and has_word(column.name, "currency")
 
 
 def _are_plain(columns: Sequence[ColumnProfile]) -> bool:

@@ -115,7 +115,15 @@ def choose_customer(columns: Sequence[ColumnProfile], facts: Mapping[str, IdFact
     if named:
         named.sort(key=lambda c: (facts[c.name].days_each < COMES_BACK, c.filled < 0.5, -round(c.filled, 2)))
         return Choice(tuple(named))
+    addresses = [c for c in columns if holds_addresses(c) and facts[c.name].days_each >= COMES_BACK]
+    if addresses:
+        return Choice(tuple(sorted(addresses, key=lambda c: -round(c.filled, 2))), by_name=False)
     return Choice(tuple(customers_by_values(columns, facts)), by_name=False)
+
+
+def holds_addresses(column: ColumnProfile) -> bool:
+    """Whether a column holds e-mail addresses, the only id of customers in the exports of many shops."""
+    return "@" in column.form
 
 
 def customers_by_values(columns: Sequence[ColumnProfile], facts: Mapping[str, IdFacts]) -> list[ColumnProfile]:
@@ -127,6 +135,7 @@ def customers_by_values(columns: Sequence[ColumnProfile], facts: Mapping[str, Id
         if facts[c.name].days_each >= COMES_BACK
         and facts[c.name].ids >= max(FEWEST_CUSTOMERS, sqrt(c.rows) / 2)
         and not c.cents
+        and ":" not in c.form  # a clock
         and not has_word(c.name, *others)
     ]
     return sorted(possible, key=lambda c: (not has_id_part(c.name), -facts[c.name].ids))

@@ -124,6 +124,8 @@ class TimeReader:
             if self.section.time_formats:
                 return f"remove {key}, since most are written as 2024-01-31 is"
             return f"repair those that are not written as 2024-01-31 is, or turn them into times in {query}"
+        if own.also:
+            return f"the column is written in several ways: set {key} = {[own.formats[0], own.also]}"
         if own.formats and 2 * own.readable >= own.given:
             return f"set {key} to {' or '.join(map(repr, (own.formats[0], *own.rivals)))}"
         if days := self._advice_on_days(column, own):

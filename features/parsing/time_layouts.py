@@ -40,6 +40,8 @@ FIRST_VALUES = 1000
 DIGITS_ALONE = re.compile(r"#[0-9]+[.]?")  # the outline; a text that is '#' has another
 NUMERIC = re.compile(r"(?P<a>9|Y)(?P<s>[^9Ya:#]+)(?P<b>9)(?P<t>[^9Ya:#]+)(?P<c>9|Y)(?P<rest>.*)", re.DOTALL)
 NAMED = re.compile(r"(?P<a>9|Y|a)(?P<s>[^9Ya:#]*)(?P<b>9|a)(?P<t>[^9Ya:#]*)(?P<c>9|Y)(?P<rest>.*)", re.DOTALL)
+WEEKDAY = re.compile("a,? (?=[9a])")  # before a date
+BASIC = {"YYaY9": "%Y%m%dT%H%M%S", "YYaY9a": "%Y%m%dT%H%M%S%z"}  # ISO 8601 without separators, by outline
 REST = re.compile(
     r"(?P<word>[^9Ya:#\s,T]*)(?P<lead>,? ?|a)(?P<clock>9:9(?P<seconds>:9(?P<part>[.][9Y]+)?)?)"
     r"(?P<half> ?a)?(?P<offset> ?[+-](?:9:9|Y|9))?$"
@@ -58,6 +60,7 @@ class TimeLayout:
         given: How many values there are, if they were looked at.
         readable: How many of them are read.
         rivals: strftime layouts in another order of day, month and year that read as many.
+        also: A strftime layout that reads values which the layout does not: the column is written in several ways.
         outlines: The most frequent outlines of the values.
     """
 
@@ -67,6 +70,7 @@ class TimeLayout:
     given: int = 0
     readable: int = 0
     rivals: tuple[str, ...] = ()
+    also: str = ""
     outlines: tuple[str, ...] = field(default=(), repr=False)
 
     def read(self, column: ibis.Value, engine: Engine) -> WrittenTimes:
@@ -151,11 +155,22 @@ def formats_of_outline(outline: str, only_dates: bool = False) -> dict[str, list
     {'day first': ['%d/%m/%Y %H:%M'], 'month first': ['%m/%d/%Y %H:%M']}
     >>> formats_of_outline("a 9, Y")
     {'month first': ['%b %d, %Y', '%B %d, %Y']}
+    >>> formats_of_outline("a, 9.9.Y")
+    {'day first': ['%a, %d.%m.%Y'], 'month first': ['%a, %m.%d.%Y']}
     """
+    if outline in BASIC:
+        return {"year first": [BASIC[outline]]}
     match = NUMERIC.fullmatch(outline) or NAMED.fullmatch(outline)
-    if not match:
-        return {}
-    parts, formats = match.groupdict(), dict[str, list[str]]()
+    formats = _formats_of_parts(match.groupdict(), only_dates) if match else {}
+    if not formats and (weekday := WEEKDAY.match(outline)):
+        dates = formats_of_outline(outline[weekday.end() :], only_dates)
+        return {order: [f"%a{outline[1 : weekday.end()]}{each}" for each in dates[order]] for order in dates}
+    return formats
+
+
+def _formats_of_parts(parts: Mapping[str, str], only_dates: bool) -> dict[str, list[str]]:
+    """As `formats_of_outline`, of the parts of a date and what follows it."""
+    formats: dict[str, list[str]] = {}
     for order, directives in _directives_of(parts["a"], parts["b"], parts["c"], only_dates):
         for rest in _rest_formats(parts["rest"]):
             for month in ("b", "B") if "b" in directives else ("",):
@@ -244,8 +259,19 @@ def _choose(totals: Mapping[str, Mapping[str, int]], used: Mapping[str, Sequence
         elif 3 * max(other_days) < days:
             close = others
     best = max(close, key=lambda order: totals[order]["rows"])
-    rivals = tuple(used[order][0] for order in close if order != best)
-    return TimeLayout("formats", tuple(sorted(used[best], key=len)), readable=totals[best]["rows"], rivals=rivals)
+    other = _other_way(best, totals, given)
+    rivals = tuple(used[order][0] for order in close if order not in (best, other))
+    formats = tuple(sorted(used[best], key=len))
+    return TimeLayout(
+        "formats", formats, readable=totals[best]["rows"], rivals=rivals, also=used[other][0] if other else ""
+    )
+
+
+def _other_way(best: str, totals: Mapping[str, Mapping[str, int]], given: int) -> str:
+    """An order that reads a good part of the values that the best one does not read; empty if there is none."""
+    years_apart = [order for order in totals if order != best and "year first" in (order, best)]
+    rest = given - totals[best]["rows"]
+    return next((order for order in years_apart if CLEARLY_MORE * given < totals[order]["rows"] <= rest), "")
 
 
 def _decide_digits(rows: ibis.Table, outlines: Mapping[str, int], engine: Engine) -> TimeLayout:

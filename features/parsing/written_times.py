@@ -18,6 +18,7 @@ LOCAL_TIME = rf"^{ASCII_BLANK}({DATE}(?:[ T]{CLOCK})?){ASCII_BLANK}$"
 TIME_WITH_OFFSET = rf"^{ASCII_BLANK}({DATE}[ T]{CLOCK}){OFFSET}{ASCII_BLANK}$"
 ANYTHING_WITH_OFFSET = rf"^(.*?){OFFSET}{ASCII_BLANK}$"
 OFFSET_AT_END_OF_FORMAT = re.compile(rf" ?%z$|(?<!%){OFFSET}$")
+WEEKDAY_OF_FORMAT = re.compile("%[aA],? *")  # at the beginning; it says nothing that the date does not
 FORMAT_DIRECTIVE = re.compile(r"%[-_0^#]?(.)")
 CLOCK_DIRECTIVES = frozenset("HIMSfpXTRrcsgnzZ")
 EPOCH, LAST_MICROSECOND = datetime(1970, 1, 1), 253_402_300_800_000_000  # noqa: DTZ001 (UTC; of the year 9999)
@@ -66,6 +67,8 @@ def read_format(column: ibis.Value, layout: str, engine: Engine) -> WrittenTimes
     Returns:
         The times; null where a value does not fit.
     """
+    if weekday := WEEKDAY_OF_FORMAT.match(layout):  # Spark reads no names of weekdays
+        return read_format(column.re_replace(r"^[A-Za-z]+[.]?,? *", ""), layout[weekday.end() :], engine)
     if end := OFFSET_AT_END_OF_FORMAT.search(layout):
         text = column.re_extract(ANYTHING_WITH_OFFSET, 1)
         minutes = _offset_minutes(column.re_extract(ANYTHING_WITH_OFFSET, 2))

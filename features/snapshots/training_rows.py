@@ -25,7 +25,10 @@ PROBED_EVENTS = 400_000  # about so many events are read to estimate how many ro
 STEPS_PER_HALVING = 4  # shares of customers are powers of this root of 2, so that a growing log keeps its sample longer
 LEAST_PER_HORIZON = 3  # cutoffs of each horizon that stay: fewer cost more accuracy than as few rows of fewer customers
 YEAR = Window(365)
-BYTES_PER_VALUE = 30  # of memory that training needs at its peak for each row and feature, by `benchmarks/training.py`
+# Memory of a training at its peak, while features are collected: fixed, and for each row and feature; both measured by
+# `benchmarks/training_cost.py`.
+FIXED_BYTES, BYTES_PER_VALUE = 600e6, 65
+LEAST_ROWS = 10_000  # so many are used however little memory there is
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,13 @@ def rows_within_memory(most: int, memory: str, columns: int) -> int:
     Returns:
         Most rows; 0: no limit.
 
-    >>> rows_within_memory(300_000, "512MB", 150), rows_within_memory(0, "", 150)
-    (119304, 0)
+    >>> rows_within_memory(300_000, "2GB", 150), rows_within_memory(0, "", 150)
+    (158716, 0)
     """
     size = megabytes(memory)
     if size is None:
         return most
-    fitting = max(1, int(size * 1024**2 / (BYTES_PER_VALUE * columns)))
+    fitting = max(LEAST_ROWS, int((size * 1024**2 - FIXED_BYTES) / (BYTES_PER_VALUE * columns)))
     return min(most, fitting) if most else fitting
 
 

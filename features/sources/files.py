@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,14 @@ from features.storage.user_paths import user_path
 FILE_FORMATS = {
     ".parquet": "parquet", ".pq": "parquet", ".csv": "csv", ".csv.gz": "csv", ".tsv": "csv", ".tsv.gz": "csv",
 }  # fmt: skip
+OTHER_FORMATS = {
+    frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"}): "save the sheet as CSV (UTF-8)",
+    frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".bz2", ".xz", ".zst"}): "unpack it first",
+    frozenset({".txt", ".dat", ".tab", ".gz"}): "if it is a table with a header, rename it to .csv or .csv.gz",
+    frozenset({".json", ".jsonl", ".ndjson"}): (
+        "convert it once: duckdb -c \"COPY (FROM read_json_auto('FILE')) TO 'log.parquet'\""
+    ),
+}
 FOLDERS_OF_OTHER_PROGRAMS = ("_temporary", "_delta_log")  # which Spark keeps beside its Parquet files
 SIDE_FILES = re.compile(r"_.*|.*\.(crc|md|toml|sql|py|sh|log)", re.IGNORECASE)  # of no interest in a folder of data
 MOST_NAMED = 3
@@ -204,9 +212,17 @@ def file_format(files: Sequence[Path], source: str) -> str:
         names = f" ({', '.join(examples[kind] for kind in sorted(examples))})" if len(files) > 1 else ""
         raise DataError(
             f"{source}: expected Parquet (.parquet) or CSV (.csv, .csv.gz, .tsv), all of one format, "
-            f"found {kinds}{names}"
+            f"found {kinds}{names}{_advice_on(examples)}"
         )
     return next(iter(examples))
+
+
+def _advice_on(kinds: Collection[str]) -> str:
+    """What to do about files of another format; empty if it is of a kind that we do not know."""
+    for suffixes, advice in OTHER_FORMATS.items():
+        if len(kinds) == 1 and not suffixes.isdisjoint(kinds):
+            return f"; {advice}"
+    return ""
 
 
 def _require_regular(file: Path, source: str) -> None:

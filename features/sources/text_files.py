@@ -6,6 +6,7 @@ import codecs
 import gzip
 import io
 import itertools
+import re
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ HEAD_BYTES, TAIL_BYTES, CHUNK_BYTES = 1 << 16, 1 << 12, 1 << 20
 GZIP_MAGIC, PARQUET_MAGIC = b"\x1f\x8b", b"PAR1"
 BYTE_ORDER_MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
                     codecs.BOM_UTF16_BE: "utf-16"}  # fmt: skip
+CHINESE = re.compile(rb"([\xb0-\xf7][\xa1-\xfe]){2}")  # two characters of GB 2312, which GB 18030 contains
 DAMAGED_MARKS = ("\xff\xfe".encode(), "\xfe\xff".encode())  # what iconv -f latin1 makes of those of UTF-16
 MANY_ZEROS, FEW_ZEROS = 0.4, 0.1  # shares of every second byte, in text whose characters have two bytes
 SAVE_AS_CSV = "save the sheet as CSV (UTF-8)"
@@ -212,8 +214,21 @@ def _require_utf8(
         line = 1 + max(before_it.feeds, before_it.returns)
         raise DataError(
             f"{name}: line {line:,} is not UTF-8 (byte 0x{problem.object[problem.start]:02x}); "
-            f"if it is Latin-1, convert it: iconv -f latin1 -t utf-8"
+            f"{_encoding_advice(problem.object[problem.start :])}"
         ) from None
+
+
+def _encoding_advice(rest: bytes) -> str:
+    """What to do about bytes that are not UTF-8: two pairs of high bytes are Chinese rather than Latin-1.
+
+    >>> _encoding_advice("客户编号".encode("gb18030"))
+    'if it is Chinese, convert it: iconv -f gb18030 -t utf-8'
+    >>> _encoding_advice("éphémère".encode("latin-1"))
+    'if it is Latin-1, convert it: iconv -f latin1 -t utf-8'
+    """
+    if CHINESE.match(rest):
+        return "if it is Chinese, convert it: iconv -f gb18030 -t utf-8"
+    return "if it is Latin-1, convert it: iconv -f latin1 -t utf-8"
 
 
 def _copy_as_utf8(path: Path, compression: str, encoding: str, target: Path) -> None:

@@ -60,11 +60,10 @@ class Layer:
     links: Sequence[str] = ()
 
 
-def horizontal_bars(name: str, alt: str, rows: Sequence[Bar]) -> Markup:
+def horizontal_bars(alt: str, rows: Sequence[Bar]) -> Markup:
     """Draw horizontal bars, the first on top, each below its label.
 
     Args:
-        name: A name for the chart, unique on the page.
         alt: The text alternative.
         rows: The bars.
 
@@ -83,19 +82,18 @@ def horizontal_bars(name: str, alt: str, rows: Sequence[Bar]) -> Markup:
         shapes = [
             rectangle(0, y, WIDTH, tall + top - y, "hit"),
             *lines_of_text(0, y + 14, label),
-            rectangle(1, top + (tall - 15) / 2, long, 15, row.fill, name),
+            rectangle(1, top + (tall - 15) / 2, long, 15, row.fill),
             *lines_of_text(long + 8, top + 14, note),
         ]
         parts.append(mark(f"{row.label}: {row.note}", shapes, row.link))
         y = top + tall + 10
-    return chart(name, alt, y, parts)
+    return chart(alt, y, parts)
 
 
-def columns(name: str, alt: str, bars: Sequence[Column], axis: str) -> Markup:
+def columns(alt: str, bars: Sequence[Column], axis: str) -> Markup:
     """Draw columns, with their numbers above them where all of them fit, else with an axis on the left.
 
     Args:
-        name: A name for the chart, unique on the page.
         alt: The text alternative.
         bars: The columns, from the left.
         axis: The title of the axis below.
@@ -123,17 +121,16 @@ def columns(name: str, alt: str, bars: Sequence[Column], axis: str) -> Markup:
             shapes.append(text(middle, y - 5, format_tick(bar.size), "", "middle"))
         parts.append(mark(bar.tip, shapes, bar.link))
     below, height = axis_title(plot, axis)
-    return chart(name, alt, height, [*parts, *labels_below(plot, middles, [bar.label for bar in bars]), *below])
+    return chart(alt, height, [*parts, *labels_below(plot, middles, [bar.label for bar in bars]), *below])
 
 
 def paired_columns(
-    name: str, alt: str, pairs: Sequence[ColumnPair], names: tuple[str, str], axis: str, format_value: Format,
+    alt: str, pairs: Sequence[ColumnPair], names: tuple[str, str], axis: str, format_value: Format,
     fills: tuple[str, str] = ("solid", "hatched"),
 ) -> Markup:  # fmt: skip
     """Draw two columns for each group, the second with its confidence interval if it has one.
 
     Args:
-        name: A name for the chart, unique on the page.
         alt: The text alternative.
         pairs: The groups, from the left.
         names: What the first and the second column are, for the legend.
@@ -144,7 +141,7 @@ def paired_columns(
     Returns:
         An SVG element.
     """
-    legend, top = fill_legend(name, names, fills)
+    legend, top = fill_legend(names, fills)
     ends = [max(pair.first, pair.second, pair.high or 0.0) for pair in pairs]
     plot, parts = vertical_axis(ends, format_value, top + 6, TALL)
     step = (plot.right - plot.left) / len(pairs)
@@ -158,7 +155,7 @@ def paired_columns(
             y = plot.down(size)
             shapes = [
                 rectangle(x, plot.top, wide, plot.base - plot.top, "hit"),
-                rectangle(x + 0.5, y, wide - 1, plot.base - y, fill, name),
+                rectangle(x + 0.5, y, wide - 1, plot.base - y, fill),
             ]
             if fill == fills[1] and pair.low is not None and pair.high is not None:
                 span = f"M{x + wide / 2:.1f} {plot.down(pair.low):.1f}V{plot.down(pair.high):.1f}"
@@ -166,16 +163,15 @@ def paired_columns(
             parts.append(mark(tip, shapes))
     below, height = axis_title(plot, axis)
     labels = labels_below(plot, middles, [pair.label for pair in pairs])
-    return chart(name, alt, height, [*legend, *parts, *labels, *below])
+    return chart(alt, height, [*legend, *parts, *labels, *below])
 
 
 def stacked_columns(
-    name: str, alt: str, labels: Sequence[str], layers: Sequence[Layer], format_value: Format
+    alt: str, labels: Sequence[str], layers: Sequence[Layer], format_value: Format
 ) -> Markup:  # fmt: skip
     """Draw columns of layers, the first layer at the bottom; at most five layers, which differ in their fill.
 
     Args:
-        name: A name for the chart, unique on the page.
         alt: The text alternative.
         labels: (n,) the columns, from the left.
         layers: The layers, with n sizes each.
@@ -184,7 +180,7 @@ def stacked_columns(
     Returns:
         An SVG element.
     """
-    legend, top = fill_legend(name, [layer.name for layer in layers])
+    legend, top = fill_legend([layer.name for layer in layers])
     totals = [sum(layer.sizes[place] for layer in layers) for place in range(len(labels))]
     plot, parts = vertical_axis(totals, format_value, top + 6, TALL + 40)
     step = (plot.right - plot.left) / len(labels)
@@ -195,6 +191,6 @@ def stacked_columns(
         for layer, fill in zip(layers, FILLS, strict=False):
             y, base = plot.down(below + layer.sizes[place]), plot.down(below)
             below += layer.sizes[place]
-            shape = rectangle(middle - wide / 2, y, wide, base - y, fill, name)
+            shape = rectangle(middle - wide / 2, y, wide, base - y, fill)
             parts.append(mark(layer.tips[place], [shape], layer.links[place] if layer.links else ""))
-    return chart(name, alt, plot.base + LINE + 8, [*legend, *parts, *labels_below(plot, middles, labels)])
+    return chart(alt, plot.base + LINE + 8, [*legend, *parts, *labels_below(plot, middles, labels)])

@@ -27,10 +27,7 @@ def drift_charts(
     """
     rows = [row for row in drift if row.get("moved") and row.get("histogram")]
     rows.sort(key=lambda row: (-float(row.get("psi") or 0.0), str(row.get("name"))))
-    return [
-        {"title": _title(row, tr), "svg": _chart(f"drift-{place}", row, tr), "caption": _caption(row, tr)}
-        for place, row in enumerate(rows[:most])
-    ]
+    return [{"title": _title(row, tr), "svg": _chart(row, tr), "caption": _caption(row, tr)} for row in rows[:most]]
 
 
 def _caption(row: Mapping[str, Any], tr: Callable[..., str]) -> str:
@@ -43,16 +40,16 @@ def _title(row: Mapping[str, Any], tr: Callable[..., str]) -> str:
     return tr(str(row.get("phrase") or row.get("name")))
 
 
-def _chart(name: str, row: Mapping[str, Any], tr: Callable[..., str]) -> Markup:
+def _chart(row: Mapping[str, Any], tr: Callable[..., str]) -> Markup:
     groups = _groups(row["histogram"], tr)
     totals = max(sum(old for _, old, _ in groups), 1), max(sum(new for _, _, new in groups), 1)
     shares, title = [(name, old / totals[0], new / totals[1]) for name, old, new in groups], _title(row, tr)
     details = "; ".join(f"{label}: {before:.1%} → {now:.1%}" for label, before, now in shares)
     alt = tr("{what}: share of the customers before → now. {details}.", what=title, details=details)
     if "levels" in row["histogram"]:
-        return horizontal_bars(name, alt, [_level(*share, tr) for share in shares])
+        return horizontal_bars(alt, [_level(*share, tr) for share in shares])
     pairs = [_pair(title, *share, tr) for share in shares]
-    return paired_columns(name, alt, pairs, (tr("before"), tr("now")), "", "{:.0%}".format, ("open", "solid"))
+    return paired_columns(alt, pairs, (tr("before"), tr("now")), "", "{:.0%}".format, ("open", "solid"))
 
 
 def _level(label: str, before: float, now: float, tr: Callable[..., str]) -> Bar:

@@ -53,7 +53,7 @@ def calibration_chart(risk_groups: Sequence[Group], form: NumberFormat) -> Marku
     pairs = [_calibration_pair(number, row, form) for number, row in enumerate(risk_groups, start=1)]
     alt = tr("Expected and observed churn by risk group. {details}.", details=details)
     names, axis = (tr("expected"), tr("observed")), tr("risk groups, lowest to highest")
-    return paired_columns("calibration", alt, pairs, names, axis, "{:.0%}".format)
+    return paired_columns(alt, pairs, names, axis, "{:.0%}".format)
 
 
 def _calibration_pair(number: int, row: Group, form: NumberFormat) -> ColumnPair:
@@ -111,7 +111,7 @@ def _gains(risk: Sequence[Group], leavers: float, form: NumberFormat) -> Markup:
     alt = tr("Leavers found by risk. {details}.", details=details)
     x = CurveAxis(tr("share of customers, highest risk first"), "{:.0%}".format)
     y = CurveAxis(tr("share of all leavers"), "{:.0%}".format)
-    return curve_chart("gains", alt, [Curve(tr("by risk"), points), Curve(tr("at random"), chance, "dotted")], x, y)
+    return curve_chart(alt, [Curve(tr("by risk"), points), Curve(tr("at random"), chance, "dotted")], x, y)
 
 
 def _lift(risk: Sequence[Group], leavers: float, form: NumberFormat) -> Markup:
@@ -125,7 +125,7 @@ def _lift(risk: Sequence[Group], leavers: float, form: NumberFormat) -> Markup:
         )  # fmt: skip
         bars.append(Column(str(number), round(lift, 1), tip, lift > 1))
     alt = tr("Lift by risk group. {details}.", details="; ".join(bar.tip for bar in bars))
-    return columns("lift", alt, bars, tr("risk groups, lowest to highest"))
+    return columns(alt, bars, tr("risk groups, lowest to highest"))
 
 
 def _values(value: Sequence[Group], form: NumberFormat) -> Markup:
@@ -138,4 +138,4 @@ def _values(value: Sequence[Group], form: NumberFormat) -> Markup:
     details = "; ".join(f"{pair.first_tip}, {pair.second_tip}" for pair in pairs)
     alt = tr("Predicted and actual value by group. {details}.", details=details)
     names, axis = (tr("predicted"), tr("actual")), tr("value groups, lowest to highest")
-    return paired_columns("values", alt, pairs, names, axis, format_tick)
+    return paired_columns(alt, pairs, names, axis, format_tick)

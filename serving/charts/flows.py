@@ -74,7 +74,7 @@ def flow_chart(
         parts.append(mark(flow.tip, [_band(y0, y1, wide, "stay" if flow.start == flow.end else "move")]))
     parts += [_node(group, starts[group.name], scale, SIDE, "end") for group in left]
     parts += [_node(group, ends[group.name], scale, WIDTH - SIDE - NODE, "start") for group in right]
-    return chart("flows", alt, height + 12, parts)
+    return chart(alt, height + 12, parts)
 
 
 def _stacked(groups: Sequence[FlowGroup], scale: float) -> dict[str, float]:
@@ -134,7 +134,7 @@ def order_timeline(
         day = first + (end - first) * part // 4
         x = plot.left if part == 0 else across(day) + (10 if part == 4 else 0)
         parts.append(text(x, foot + LINE + 4, str(day), "tick", anchor))
-    return chart("timeline", alt, foot + LINE + 12, parts)
+    return chart(alt, foot + LINE + 12, parts)
 
 
 def _stem(x: float, event: TimelineEvent, plot: Plot) -> list[str]:

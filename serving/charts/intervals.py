@@ -38,21 +38,13 @@ class Panel:
     zero: bool = False
 
 
-def interval_panels(name: str, panels: Sequence[Panel]) -> Markup:
-    """Draw panels with a point and its confidence interval for each label; the page places them side by side.
-
-    Args:
-        name: A name for the charts, unique on the page.
-        panels: The panels.
-
-    Returns:
-        A `div` element with an SVG element for each panel.
-    """
-    drawn = "".join(_panel(f"{name}-{place}", panel) for place, panel in enumerate(panels))
+def interval_panels(panels: Sequence[Panel]) -> Markup:
+    """Draw panels with a point and its confidence interval for each label, in a `div` that places them side by side."""
+    drawn = "".join(map(_panel, panels))
     return Markup(f'<div class="panels">{drawn}</div>')  # noqa: S704 (escaped where it was made)
 
 
-def _panel(name: str, panel: Panel) -> Markup:
+def _panel(panel: Panel) -> Markup:
     labels = [wrap_text(dot.label, LABEL) for dot in panel.dots]
     left = COLUMN * max(text_width(line) for lines in labels for line in lines) + 14
     ends = [end for dot in panel.dots for end in (dot.low, dot.value, dot.high)] + ([0.0] if panel.zero else [])
@@ -75,7 +67,7 @@ def _panel(name: str, panel: Panel) -> Markup:
         parts.append(f'<path class="{kind}" d="M{across(tick):.1f} {top:.1f}V{y:.1f}"/>')
         parts.append(text(across(tick), y + LINE, panel.format_value(tick), "tick", "middle"))
     details = "; ".join(dot.tip for dot in panel.dots)
-    return chart(name, f"{panel.title}, {panel.hint}: {details}", y + LINE + 8, [*parts, *rows])
+    return chart(f"{panel.title}, {panel.hint}: {details}", y + LINE + 8, [*parts, *rows])
 
 
 def _row(

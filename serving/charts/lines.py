@@ -68,12 +68,11 @@ class CurveAxis:
 
 
 def line_chart(
-    name: str, alt: str, days: Sequence[date], drawn: Sequence[TimeSeries], format_value: Format, top: float = 0.0
+    alt: str, days: Sequence[date], drawn: Sequence[TimeSeries], format_value: Format, top: float = 0.0
 ) -> Markup:  # fmt: skip
     """Draw series over days: lines with dots or hollow squares, and intervals where known.
 
     Args:
-        name: A name for the chart, unique on the page.
         alt: The text alternative.
         days: (n,) the days, ascending.
         drawn: The series, with n values each.
@@ -92,7 +91,7 @@ def line_chart(
         parts += _series(line, style, days, [across(day) for day in days], plot, format_value)
     shown = _spread_days(days)
     labels = [(across(day), str(day)) for day in shown]
-    return chart(name, alt, plot.base + LINE + 8, [*legend, *parts, *_day_labels(plot, labels)])
+    return chart(alt, plot.base + LINE + 8, [*legend, *parts, *_day_labels(plot, labels)])
 
 
 def _spread_days(days: Sequence[date]) -> list[date]:
@@ -132,12 +131,11 @@ def _series(
 
 
 def curve_chart(
-    name: str, alt: str, curves: Sequence[Curve], x: CurveAxis, y: CurveAxis, marker: tuple[float, float] | None = None
+    alt: str, curves: Sequence[Curve], x: CurveAxis, y: CurveAxis, marker: tuple[float, float] | None = None
 ) -> Markup:  # fmt: skip
     """Draw curves of one number by another.
 
     Args:
-        name: A name for the chart, unique on the page.
         alt: The text alternative.
         curves: The curves; at least one point altogether.
         x: The axis below.
@@ -167,9 +165,9 @@ def curve_chart(
     below, height = axis_title(plot, x.title)
     parts += [*labels_below(plot, [across(tick) for tick in ups], [x.format_value(tick) for tick in ups]), *below]
     if marker is None:
-        return chart(name, alt, height, [*title, *legend, *parts])
+        return chart(alt, height, [*title, *legend, *parts])
     parts += _marker(across(marker[0]), plot.down(marker[1]), plot)
-    return chart(name, alt, height, [*title, *legend, *parts], _scale(plot, across(ups[-1]), ups[-1]))
+    return chart(alt, height, [*title, *legend, *parts], _scale(plot, across(ups[-1]), ups[-1]))
 
 
 def _marker(x: float, y: float, plot: Plot) -> list[str]:

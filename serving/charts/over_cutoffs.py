@@ -54,12 +54,12 @@ def charts_over_cutoffs(totals: Sequence[CutoffTotals], wording: TotalsWording) 
     tr, days = wording.tr, [each.day for each in totals]
     links = [wording.link(day) for day in days]
 
-    def lines(name: str, title: str, series: Mapping[str, Sequence[float]], form: Money) -> dict[str, Any]:
+    def lines(title: str, series: Mapping[str, Sequence[float]], form: Money) -> dict[str, Any]:
         drawn = [
             TimeSeries(label, values, hollow=place > 0, links=links)
             for place, (label, values) in enumerate(series.items())
         ]
-        return {"title": title, "svg": line_chart(f"over-{name}", _alt(title, days, drawn, form), days, drawn, form)}
+        return {"title": title, "svg": line_chart(_alt(title, days, drawn, form), days, drawn, form)}
 
     shares = {tr("expected share of leavers"): [each.leaving / max(each.customers, 1) for each in totals]}
     counts = {
@@ -67,15 +67,15 @@ def charts_over_cutoffs(totals: Sequence[CutoffTotals], wording: TotalsWording) 
         tr("customers at risk"): [float(each.at_risk) for each in totals],
     }
     charts = [
-        lines("risk", tr("Expected share of leavers"), shares, _share),
-        lines("customers", tr("Customers, and customers at risk"), counts, "{:,.0f}".format),
+        lines(tr("Expected share of leavers"), shares, _share),
+        lines(tr("Customers, and customers at risk"), counts, "{:,.0f}".format),
     ]
     if wording.money is not None:
         values = {
             tr("expected value"): [each.value for each in totals],
             tr("value at risk"): [each.value_at_risk for each in totals],
         }
-        charts.append(lines("value", tr("Expected value, and value at risk"), values, wording.money))
+        charts.append(lines(tr("Expected value, and value at risk"), values, wording.money))
     return [*charts, {"title": tr("Customers by segment"), "svg": _segments(totals, wording)}]
 
 
@@ -111,4 +111,4 @@ def _segments(totals: Sequence[CutoffTotals], wording: TotalsWording) -> Markup:
         f"{each.day}: " + ", ".join(f"{tr(name)} {each.segments.get(name, 0):,}" for name in names) for each in totals
     )
     alt = tr("Customers by segment at each cutoff. {details}.", details=details)
-    return stacked_columns("over-segments", alt, [str(each.day) for each in totals], layers, "{:,.0f}".format)
+    return stacked_columns(alt, [str(each.day) for each in totals], layers, "{:,.0f}".format)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,13 @@ WIDTH = 450.0
 LINE = 18.0  # height of a line of text
 COLUMN = 8.2  # width of a column of text
 FILLS = ("solid", "hatched", "open", "dotted", "crossed")
-_PATTERNS = {"hatched": "M-1 7L7 -1M-1 1L1 -1M5 7L7 5", "dotted": "M2 3H4", "crossed": "M0 3H6M3 0V6"}
+STEP = 6.0  # between the lines of a fill
 
 
-def chart(name: str, alt: str, height: float, parts: Iterable[str], extra: str = "") -> Markup:
+def chart(alt: str, height: float, parts: Iterable[str], extra: str = "") -> Markup:
     """Put the parts of a chart into an SVG element.
 
     Args:
-        name: A name of lower-case letters and hyphens, unique on the page: fills are found by it.
         alt: The text alternative.
         height: In units of the view box.
         parts: SVG elements, escaped.
@@ -39,9 +39,8 @@ def chart(name: str, alt: str, height: float, parts: Iterable[str], extra: str =
     body = "".join(parts)
     if "<a " not in body:
         body = body.replace('tabindex="-1"', 'tabindex="0"', 1)
-    patterns = "".join(_pattern(name, fill, lines) for fill, lines in _PATTERNS.items() if _url(name, fill) in body)
     head = f'<svg class="chart" role="group" aria-label="{_clean(alt)}" viewBox="0 0 {WIDTH:g} {height:.0f}"{extra}>'
-    return Markup(f"{head}{patterns}{body}</svg>")  # noqa: S704 (made of numbers and escaped text)
+    return Markup(f"{head}{body}</svg>")  # noqa: S704 (made of numbers and escaped text)
 
 
 def mark(tip: str, shapes: Iterable[str], link: str = "") -> str:
@@ -102,8 +101,8 @@ def lines_of_text(x: float, y: float, lines: Sequence[str], kind: str = "", anch
     return [text(x, y + LINE * place, line, kind, anchor) for place, line in enumerate(lines)]
 
 
-def rectangle(x: float, y: float, width: float, height: float, fill: str, name: str = "") -> str:
-    """Draw a rectangle.
+def rectangle(x: float, y: float, width: float, height: float, fill: str) -> str:
+    """Draw a rectangle; the lines of its fill are a path, since patterns become large images in a printed file.
 
     Args:
         x: Left end.
@@ -111,14 +110,42 @@ def rectangle(x: float, y: float, width: float, height: float, fill: str, name: 
         width: Its width; below zero counts as zero.
         height: Its height; below zero counts as zero.
         fill: One of FILLS, or a class of the style sheet.
-        name: The name of the chart, for fills that are patterns.
 
     Returns:
-        An SVG element.
+        SVG elements.
     """
-    pattern = f' fill="{_url(name, fill)}"' if fill in _PATTERNS else ""
-    place = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.0):.1f}" height="{max(height, 0.0):.1f}"'
-    return f'<rect class="{fill}" {place}{pattern}/>'
+    width, height = max(width, 0.0), max(height, 0.0)
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    lines = _FILL_LINES[fill](x, y, x + width, y + height) if fill in _FILL_LINES and min(width, height) > 1 else ""
+    return f'<rect class="{fill}" {place}/>' + (f'<path class="hatch" d="{lines}"/>' if lines else "")
+
+
+def _diagonals(x0: float, y0: float, x1: float, y1: float) -> str:
+    """Lines x + y = c inside a rectangle, for every multiple c of STEP.
+
+    >>> _diagonals(0, 0, 12, 6)
+    'M6.0 0.0L0.0 6.0M12.0 0.0L6.0 6.0'
+    """
+    sums = [STEP * place for place in range(int((x0 + y0) // STEP) + 1, ceil((x1 + y1) / STEP))]
+    ends = [(min(x1, c - y0), max(x0, c - y1)) for c in sums]
+    return "".join(f"M{a:.1f} {c - a:.1f}L{b:.1f} {c - b:.1f}" for c, (a, b) in zip(sums, ends, strict=True))
+
+
+def _dots(x0: float, y0: float, x1: float, y1: float) -> str:
+    return "".join(f"M{x:.1f} {y:.1f}h1.5" for y in _between(y0, y1) for x in _between(x0, x1 - 1.5))
+
+
+def _squares(x0: float, y0: float, x1: float, y1: float) -> str:
+    across = "".join(f"M{x0:.1f} {y:.1f}H{x1:.1f}" for y in _between(y0, y1))
+    return across + "".join(f"M{x:.1f} {y0:.1f}V{y1:.1f}" for x in _between(x0, x1))
+
+
+def _between(low: float, high: float) -> list[float]:
+    """The multiples of STEP between two numbers."""
+    return [STEP * place for place in range(int(low // STEP) + 1, ceil(high / STEP))]
+
+
+_FILL_LINES = {"hatched": _diagonals, "dotted": _dots, "crossed": _squares}
 
 
 def path(kind: str, points: Sequence[tuple[float, float]]) -> str:
@@ -150,18 +177,17 @@ def point(x: float, y: float, style: str, size: float = 4.5) -> list[str]:
     return [hit, rectangle(x - size, y - size, 2 * size, 2 * size, "solid" if style == "square" else "open")]
 
 
-def fill_legend(name: str, names: Sequence[str], fills: Sequence[str] = FILLS) -> tuple[list[str], float]:
+def fill_legend(names: Sequence[str], fills: Sequence[str] = FILLS) -> tuple[list[str], float]:
     """Draw a legend of fills above a chart, in as many rows as it needs.
 
     Args:
-        name: The name of the chart.
         names: What each fill stands for.
         fills: The fills, in the same order.
 
     Returns:
         SVG elements, and the height that they take.
     """
-    swatches = [lambda x, y, fill=fill: rectangle(x, y - 11, 12, 12, fill, name) for fill in fills]
+    swatches = [lambda x, y, fill=fill: rectangle(x, y - 11, 12, 12, fill) for fill in fills]
     return _legend(names, swatches, 18)
 
 
@@ -192,15 +218,6 @@ def _legend(names: Sequence[str], swatches: Sequence[Any], width: float) -> tupl
         parts += [swatch(x, y), text(x + width, y, name)]
         x += needed + 18
     return parts, y + 10
-
-
-def _pattern(name: str, fill: str, lines: str) -> str:
-    size = f'id="{name}-{fill}" width="6" height="6" patternUnits="userSpaceOnUse"'
-    return f'<pattern {size}><path class="paper" d="M0 0H6V6H0Z"/><path class="hatch" d="{lines}"/></pattern>'
-
-
-def _url(name: str, fill: str) -> str:
-    return f"url(#{name}-{fill})"
 
 
 def _clean(content: str) -> Markup:

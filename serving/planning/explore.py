@@ -12,12 +12,18 @@ moved towards the posterior means until the price is within what the config allo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from features.config.plan import PlanConfig
+from serving.optimizer.allocate import Allocation
 from serving.optimizer.dual_prices import BUDGET_SLACK, AllocationProblem, solve_dual
 from serving.optimizer.greedy import assign_greedily
+from serving.planning.holdout import uniform_draws
+from serving.planning.inputs import MONEY, PlanInputs
 
+STREAMS = ("explore: draw", "explore: floor", "explore: limits")  # of random numbers of each customer
 DRAWS, FEWEST_DRAWS, MOST_NUMBERS = 200, 40, 500_000_000  # draws; fewer for more customers x actions x draws
 BLOCK = 4_096  # customers whose probabilities are computed together
 FLOOR, FLOOR_PRICE = 0.02, 0.25  # share of customers on the floor; at most this part of the price allowed
@@ -43,6 +49,56 @@ class Exploration:
     spread: float
     floor: float
     draws: int
+
+
+def explored_plan(
+    problem: AllocationProblem, allocation: Allocation, inputs: PlanInputs, rules: PlanConfig
+) -> tuple[Allocation, Exploration]:
+    """Plans by posterior draws, as far as the config allows and the errors of effects are known.
+
+    Args:
+        problem: The customers with their expected gains, and the limits.
+        allocation: The plan of highest expected gain.
+        inputs: The inputs of the plan.
+        rules: Its [plan].
+
+    Returns:
+        The plan, with the bound and prices of the given one, and the probability of each assignment.
+    """
+    scale = (rules.margin or 0.0) if inputs.objective == MONEY else 1.0
+    parts = scale * inputs.action_effects.parts
+    if not rules.explore or not np.isfinite(parts).any():
+        return allocation, Exploration(allocation.choice, np.eye(problem.no_action + 1)[allocation.choice], 0.0, 0.0, 0)
+    allowance = rules.explore * (problem.budget if inputs.objective == MONEY else allocation.gain)
+    names, key = inputs.table["customer_id"].to_pylist(), inputs.draw_key
+    uniform = np.column_stack([uniform_draws(names, f"{key} {each}", rules.seed) for each in STREAMS])
+    explored = explore_actions(problem, parts, allocation.choice, allowance, uniform, rules.seed)
+    used, gain = problem.resource_use(explored.choice), problem.total_gain(explored.choice)
+    return replace(allocation, choice=explored.choice, gain=gain, spent=float(used[0]), used=used), explored
+
+
+def exploring_facts(
+    rules: PlanConfig, inputs: PlanInputs, explored: Exploration, price: float
+) -> dict[str, Any] | None:
+    """What exploring costs, and how it was done, for the manifest; None if the plan does not explore.
+
+    Args:
+        rules: The [plan].
+        inputs: The inputs of the plan.
+        explored: The plan by posterior draws.
+        price: The expected gain that it gives up.
+
+    Returns:
+        The share that the config allows, the price, and the spread, number and floor of the draws.
+    """
+    if not explored.draws:
+        return None
+    treated = ~inputs.holdout & (explored.choice < len(rules.actions))
+    return {
+        "share": rules.explore, "price": price, "spread": explored.spread, "draws": explored.draws,
+        "floor": explored.floor,
+        "least_propensity": float(explored.chances[treated, explored.choice[treated]].min(initial=1.0)),
+    }  # fmt: skip
 
 
 def explore_actions(

@@ -12,8 +12,21 @@ from serving.language.messages import Language
 MONEY, RETURN = "margin", "return"  # the objective and the outcome, as manifests name them
 
 
+def pilot_sentence(facts: PlanManifest, tr: Language) -> str:
+    """Say how a pilot chooses its customers; empty where scores choose."""
+    if facts.pilot is None:
+        return ""
+    slots = {name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.pilot.items()}
+    return tr(
+        "So this plan is a pilot, which does not choose by score: of {eligible} eligible customers, {drawn} are drawn "
+        "at random for one action, {action}. To detect its expected effect takes about {needed}. Minimum shares of "
+        "segments do not apply.",
+        **slots,
+    )
+
+
 def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
-    """Yield the expected gain with its credible interval, and the probability of a loss; or why they are unknown.
+    """Yield the expected gain and its risk, what exploring costs, and what more money would bring.
 
     Args:
         facts: The manifest of the plan, also of an earlier version.
@@ -21,8 +34,23 @@ def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Ite
         tr: The language.
 
     Yields:
-        One or two sentences.
+        Sentences; if an interval or a probability is unknown, why.
     """
+    yield from _gain_and_risk(facts, form, tr)
+    yield from exploring_sentences(facts, form, tr)
+    price = facts.prices.get("budget")
+    if price is not None:
+        yield tr("The next unit of money would bring {gain}.", gain=f"{price:,.3g}")
+    if facts.money and facts.money["gain"] is not None and facts.money["bound"] is not None:
+        yield tr(
+            "Until {until}, {left} of {total} is left for {n} plans, this one included. If the coming cutoffs are like "
+            "this one, these plans gain {gain} together; no split of the money gains more than {bound}.",
+            until=facts.money["until"], n=f"{facts.money['plans']:,}",
+            **{name: form.money(facts.money[name]) for name in ("left", "total", "gain", "bound")},
+        )  # fmt: skip
+
+
+def _gain_and_risk(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
     money, gain = facts.objective == MONEY, form.money(facts.gain)
     if facts.gain_low is None or facts.gain_high is None or facts.interval is None:
         if not facts.customers["with_action"]:
@@ -78,7 +106,14 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
             "high": form.money(scale * (known["estimate"] + reach), "+"),
             "believed": form.money(scale * known["believed"], "+"),
         }
-        if each["unproven"]:
+        if facts.exploring and not each["unproven"]:
+            yield tr(
+                "No evidence of an effect of {action}: {estimate} {unit} a customer on average (95% confidence "
+                "interval {low} to {high}). The plan counts it as 0. Exploring may give it to some customers, within "
+                "its price ([plan] explore = 0: to nobody).",
+                **slots,
+            )
+        elif each["unproven"]:
             yield tr(
                 "No evidence of an effect of {action}: {estimate} {unit} a customer on average (95% confidence "
                 "interval {low} to {high}). The config allows it nevertheless (unproven = true), so its posterior mean "
@@ -92,3 +127,22 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
                 "asks for it or the config says unproven = true.",
                 **slots,
             )
+
+
+def exploring_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
+    """Yield what exploring costs; nothing if the plan does not explore.
+
+    Args:
+        facts: The manifest of the plan, also of an earlier version.
+        form: The format of gains.
+        tr: The language.
+
+    Yields:
+        One sentence.
+    """
+    if facts.exploring:
+        yield tr(
+            "To learn more about the actions, the plan gives up {price} of expected gain ([plan] explore = {share}); "
+            "the probability of each assignment is in the column propensity.",
+            price=form.money(facts.exploring["price"]), share=f"{facts.exploring['share']:g}",
+        )  # fmt: skip

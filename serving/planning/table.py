@@ -44,6 +44,7 @@ def plan_table(
     costs: np.ndarray,
     effects: ActionEffects,
     eligibility: Eligibility,
+    chances: np.ndarray,
     tr: Language = ENGLISH,
 ) -> pa.Table:
     """Builds the table of a plan.
@@ -58,6 +59,7 @@ def plan_table(
         costs: (a,) cost of each action.
         effects: Effects of the actions.
         eligibility: Which customers may get which action.
+        chances: (n, a + 1) the probability of each action, and of none, for customers who are not held out.
         tr: The language of the sentences; names of segments, actions and sources stay the same.
 
     Returns:
@@ -74,7 +76,7 @@ def plan_table(
         "holdout": holdout,
         "action": pc.if_else(pa.array(treated), would_have, None),
         "would_have": would_have,
-        "propensity": np.where(has_action, np.where(holdout, share, 1 - share), 1.0),
+        "propensity": _propensity(chances, np.where(treated, chosen, a), share, eligibility.reason_index < 0),
         "cost": np.where(treated, costs[place], 0.0),
         "expected_gain": np.where(treated, gains[row, place], 0.0),
         "effect_return": _masked(has_action, effects.on_return[row, place]),
@@ -113,6 +115,12 @@ def _joined_reasons(reasons: pa.ChunkedArray, joint: str) -> pa.Array:
     lengths = pc.list_value_length(lists).fill_null(0).to_numpy()
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     return pc.binary_join(pa.ListArray.from_arrays(offsets, readings), joint)
+
+
+def _propensity(chances: np.ndarray, done: np.ndarray, share: float, eligible: np.ndarray) -> np.ndarray:
+    """(n,) the probability of what is done: an action, or nothing, for which being held out is another reason."""
+    chance = (1 - share) * chances[np.arange(len(done)), done] + np.where(done == chances.shape[1] - 1, share, 0.0)
+    return np.where(eligible, chance, 1.0)
 
 
 def _masked(has_action: np.ndarray, values: np.ndarray) -> pa.Array:

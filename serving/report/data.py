@@ -130,7 +130,7 @@ def _months(wording: ReportWording, months: Sequence[Facts]) -> Markup | str:
         for row in newest
     ]  # fmt: skip
     alt = wording.tr("Rows of the log by month. {details}.", details=details)
-    return columns("months", alt, bars, wording.tr("rows of the log by month (year-month)"))
+    return columns(alt, bars, wording.tr("rows of the log by month (year-month)"))
 
 
 def _alert(wording: ReportWording, alert: Facts) -> dict[str, str]:

@@ -39,7 +39,7 @@ def _chart(wording: ReportWording, kind: str, rows: Sequence[Driver]) -> dict[st
         legend = tr(
             "Solid: higher values, higher value. Hatched: higher values, lower value. Open: it depends on the customer."
         )
-    return {"kind": kind, "title": title, "legend": legend, "svg": horizontal_bars(kind, alt, bars)}
+    return {"kind": kind, "title": title, "legend": legend, "svg": horizontal_bars(alt, bars)}
 
 
 def driver_bar(wording: ReportWording, row: Driver, kind: str) -> Bar:

@@ -24,7 +24,7 @@ from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.planning.inputs import MONEY
-from serving.planning.promise import evidence_sentences, gain_sentences
+from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
 from serving.report.text import ReportWording
 
@@ -58,6 +58,7 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
 def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
     """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
     tr, count = wording.tr, facts.customers
+    yield from filter(None, [pilot_sentence(facts, tr)])
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",
@@ -153,10 +154,7 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
     )
     alt = tr("{what} by budget, and the gain from one more unit of budget. {details}.", what=gain, details=details)
     charts = []
-    for name, title, key, write in (
-        ("gain", gain, "gain", form.money),
-        ("adds", adds, "price", "{:,.3g}".format),
-    ):  # fmt: skip
+    for title, key, write in ((gain, "gain", form.money), (adds, "price", "{:,.3g}".format)):
         drawn = []
         for place, p in enumerate(points):
             tip = tr(
@@ -164,7 +162,7 @@ def _curve(wording: ReportWording, cutoff_plan: CutoffPlan, form: NumberFormat) 
             )
             drawn.append(CurvePoint(p["budget"], p[key], tip, place == own))
         axes = CurveAxis(tr("budget"), format_tick), CurveAxis(title, format_tick)
-        charts.append(curve_chart(f"curve-{name}", alt if name == "gain" else title, [Curve("", drawn)], *axes))
+        charts.append(curve_chart(alt if key == "gain" else f"{title}.", [Curve("", drawn)], *axes))
     return Markup('<div class="panels">{}{}</div>').format(*charts)
 
 
@@ -359,7 +357,7 @@ def _picture(wording: ReportWording, measured: Sequence[PastPlan]) -> Markup | s
         dots = [dot for each in measured if (dot := _dot(wording, each, outcome)) is not None]
         if dots:
             panels.append(Panel(title, tr("right of the line: positive effect"), format_tick, dots, zero=True))
-    return interval_panels("effects", panels) if panels else ""
+    return interval_panels(panels) if panels else ""
 
 
 def _dot(wording: ReportWording, each: PastPlan, outcome: str) -> PlottedEstimate | None:

@@ -101,6 +101,9 @@ def key_figures(
 
 def _customers(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
     tr = wording.tr
+    if not wording.skill:
+        text = tr("of {all} scored customers, all with the same risk.", all=f"{top.customers:,}")
+        return KeyFigure("number-customers", tr("Expected leavers"), f"{top.leaving:,.0f}", text, "trust")
     text = tr(
         "of {all} scored customers are more likely to leave than to stay; the risks of all customers add up to "
         "about {leaving} leavers.",
@@ -151,6 +154,9 @@ def _value(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
 
 def _trust(wording: ReportWording, quality: Mapping[str, Any] | None) -> KeyFigure:
     tr, title = wording.tr, wording.tr("How reliable this is")
+    if not wording.skill:
+        text = tr("the tested models are no better than the same risk and value for everybody.")
+        return KeyFigure("number-trust", title, tr("alike"), text, "trust")
     ours = quality["ours"] if quality else {}
     if not quality or "auc" not in ours:
         text = tr("because there is no test of this model on unseen data.")
@@ -207,9 +213,9 @@ def next_steps(wording: ReportWording, inputs: ReportInputs, scores: pd.DataFram
         *_alerts(wording, inputs),
         *_plan(wording, inputs),
         *_measure(wording, inputs),
-        *_segment(wording, inputs, scores),
+        *(_segment(wording, inputs, scores) if wording.skill else ()),
     ]
-    return steps[:STEPS]
+    return steps[:STEPS] or [_pilot(wording, inputs)]
 
 
 def _alerts(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
@@ -260,6 +266,19 @@ def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]
             )
 
 
+def _pilot(wording: ReportWording, inputs: ReportInputs) -> NextStep:
+    """Where no segment is to act on: draw customers at random and measure an action on them."""
+    command = f"regulars plan --cutoff {inputs.scores.cutoff} --budget B"
+    return NextStep(
+        wording.tr("pilot"),
+        wording.tr("customers drawn at random"),
+        wording.tr(
+            "run `{command}`: it draws as many as it takes to measure whether an action helps.", command=command
+        ),
+        "plan",
+    )
+
+
 def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> Iterator[NextStep]:
     """Name the segment to act on, the one with the most at risk, and what the plan does for it."""
     tr, cutoff = wording.tr, inputs.scores.cutoff
@@ -300,4 +319,4 @@ def risk_histogram(wording: ReportWording, risk: np.ndarray) -> Markup:
         solid = low >= 100 * value_tiers.AT_RISK
         bars.append(Column(f"{low}–{high}%", n, tip, solid, "#list" if solid and n else ""))
     alt = tr("Customers by risk of leaving. {details}.", details=details)
-    return columns("spread", alt, bars, tr("risk of leaving"))
+    return columns(alt, bars, tr("risk of leaving"))

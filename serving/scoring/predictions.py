@@ -100,8 +100,9 @@ def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     """
     check_features(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
-    predicted = models.richest.bundle.predict(rows)
-    groups = value_tiers.assign_groups(predicted["churn_probability"], worth_if_retained(rows, predicted))
+    bundle = models.richest.bundle
+    predicted = bundle.predict(rows)
+    groups = value_tiers.assign_groups(predicted["churn_probability"], worth_if_retained(rows, predicted), bundle.skill)
     return score_columns(models.labels, rows, predicted, groups)
 
 

@@ -221,6 +221,7 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
             **job.identity["models"][kind],
             "task": champion.bundle.task,
             "learned_until": str(learned_until(champion.bundle)),
+            **({} if champion.bundle.skill else {"skill": False}),
             **({"quick": True} if champion.bundle.is_quick else {}),
         }
         for kind, champion in job.models.by_target.items()

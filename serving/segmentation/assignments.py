@@ -147,6 +147,8 @@ def score_groupings(scores: Scores, scored: pa.Table, tr: Language) -> list[Grou
         DataError: A customer has a tier or segment that Regulars does not assign.
     """
     rules = value_tiers.TIER_RULES | value_tiers.segment_rules(scores.manifest.segment_rules)
+    if not scores.manifest.skill:
+        rules |= dict.fromkeys(value_tiers.ALIKE.values(), value_tiers.ALIKE_RULE)
     groupings = []
     for name, groups in SCORED_GROUPS.items():
         codes = _codes(scored[name], groups)

@@ -6,7 +6,7 @@ what else its table has. A row is visible where it happened, and became known, b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -44,6 +44,12 @@ def pace(rows: Rows, cutoff: date, days: int, member_for: int) -> Fraction:
     return Fraction(len(within(rows, cutoff, days)), min(member_for, days))
 
 
+def monthly(count: int, days: Iterable[date], cutoff: date) -> float | None:
+    """A count over the months since the first day, at least one; None without a day."""
+    first = min(days, default=None)
+    return None if first is None else float(Fraction(count * 30, max((cutoff - first).days, 30)))
+
+
 def activity(
     rows: Rows,
     name: str,
@@ -55,7 +61,10 @@ def activity(
 ) -> Values:
     """Features of one table of activities, from the customer's visible rows; `kinds`: column by slug."""
     days = {row["time"].date() for row in rows}
-    values: Values = {"recency_days": (cutoff - max(days)).days if days else None}
+    values: Values = {
+        "recency_days": (cutoff - max(days)).days if days else None,
+        "rate_ever": monthly(len(rows), days, cutoff),
+    }
     for w in (*windows, None):
         inside = within(rows, cutoff, w)
         values[f"count_{tail(w)}"] = len(inside)
@@ -96,6 +105,7 @@ def contacts(
     received = [row for row in rows if row["action"] != control]
     values: dict[str, Any] = {
         "recency_days": (cutoff - max(row["time"] for row in received).date()).days if received else None,
+        "rate_ever": monthly(len(received), {row["time"].date() for row in received}, cutoff),
         "cost_ever": float(sum((money(row["cost"]) for row in received), Fraction())),
         "actions_distinct_ever": len({row["action"] for row in received}),
         "action_last": max((row["time"], row["action"]) for row in received)[1] if received else None,

@@ -149,7 +149,7 @@ def _past(site: Site, customer: str, form: NumberFormat, money: bool) -> dict[st
     links = [f"/customer?{urlencode({'id': customer, 'cutoff': day})}" for day in when]
     history: dict[str, Any] = {
         "rows": rows_by_day,
-        "risk": line_chart("risk", alt, when, [TimeSeries(site.tr("Risk"), risk, links=links)], "{:.0%}".format, 1.0),
+        "risk": line_chart(alt, when, [TimeSeries(site.tr("Risk"), risk, links=links)], "{:.0%}".format, 1.0),
     }
     if money:
         value = [row["value"] for _, row in rows_by_day]
@@ -157,7 +157,7 @@ def _past(site: Site, customer: str, form: NumberFormat, money: bool) -> dict[st
         low, high = ([row.get(f"value_{end}") for _, row in rows_by_day] for end in ("low", "high"))
         drawn = TimeSeries(site.tr("Value"), value, low, high, links=links)
         alt = site.tr("Expected value at each cutoff, with its prediction interval. {details}.", details=details)
-        history["value"] = line_chart("value", alt, when, [drawn], form.money)
+        history["value"] = line_chart(alt, when, [drawn], form.money)
     return history
 
 

@@ -121,7 +121,7 @@ def _pictures(site: Site, findings: Mapping[str, Any]) -> list[dict[str, Any]]:
         )
         alt = site.tr("{metric} at each cutoff, estimated / realised. {details}.", metric=name, details=details)
         if any(value is not None for line in drawn for value in line.values):
-            svg = line_chart(f"performance-{len(charts)}", alt, when, drawn, format_number)
+            svg = line_chart(alt, when, drawn, format_number)
             charts.append({"metric": name, "svg": svg})
     return charts
 

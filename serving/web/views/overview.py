@@ -74,7 +74,7 @@ def _spread(site: Site, at: ScoredCutoff, cells: Sequence[Mapping[str, Any]]) ->
         bars.append(Column(f"{low}–{low + 10}%", count, tip, low >= 100 * value_tiers.AT_RISK, link))
     details = ", ".join(f"{bar.label}: {bar.size:,}" for bar in bars)
     alt = site.tr("Customers by risk of leaving. {details}.", details=details)
-    return columns("spread", alt, bars, site.tr("risk of leaving"))
+    return columns(alt, bars, site.tr("risk of leaving"))
 
 
 def _drivers(site: Site, at: ScoredCutoff, form: NumberFormat) -> list[dict[str, Any]]:
@@ -88,13 +88,13 @@ def _drivers(site: Site, at: ScoredCutoff, form: NumberFormat) -> list[dict[str,
             strongest.setdefault(row.get("family", row["feature"]), row)
         bars = [_bar(row, kind, form, tr) for row in list(strongest.values())[:DRIVERS]]
         if bars:
-            charts.append({"title": title, "svg": _drawn(kind, title, bars)})
+            charts.append({"title": title, "svg": _drawn(title, bars)})
     return charts
 
 
-def _drawn(kind: str, title: str, bars: Sequence[Bar]) -> Markup:
+def _drawn(title: str, bars: Sequence[Bar]) -> Markup:
     alt = f"{title}: " + "; ".join(f"{bar.label}: {bar.note}" for bar in bars)
-    return horizontal_bars(kind, alt, bars)
+    return horizontal_bars(alt, bars)
 
 
 def _bar(row: Mapping[str, Any], kind: str, form: NumberFormat, tr: Language) -> Bar:

@@ -27,7 +27,8 @@ from features.storage.json_files import read_json
 from serving.charts.axes import format_tick
 from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
 from serving.language.formats import NumberFormat
-from serving.planning.promise import evidence_sentences, gain_sentences
+from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
+from serving.scoring.value_tiers import NO_SKILL
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stored_manifest
 
 PAGE, SLACK = 50, 1e-9
@@ -199,9 +200,10 @@ def _between(plan: StoredPlan, budget: float) -> float | None:
 
 
 def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
-    """Write what a plan promises at its own budget, and which actions have no evidence of an effect."""
+    """Write how a pilot chooses, what a plan promises at its own budget, and which actions lack evidence."""
     form = plan.number_format
     return {
+        "pilot": [f"{site.tr(NO_SKILL)} {pilot_sentence(plan.facts, site.tr)}"] if plan.facts.pilot else [],
         "promise": list(gain_sentences(plan.facts, form, site.tr)),
         "evidence": list(evidence_sentences(plan.facts, form, site.tr)),
     }
@@ -274,4 +276,4 @@ def gain_chart(site: Site, plan: StoredPlan, planned: PlanAtBudget) -> Any:
     curves = [Curve(gain, drawn, "dashed"), Curve(tr("upper bound"), limits, "dotted")]
     marker = (min(planned.budget, plan.last), planned.gain if planned.about is None else planned.about)
     axes = CurveAxis(tr("budget"), format_tick), CurveAxis("", format_tick)
-    return curve_chart("gain", alt, curves, *axes, marker)
+    return curve_chart(alt, curves, *axes, marker)

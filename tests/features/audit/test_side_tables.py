@@ -131,7 +131,7 @@ def test_a_table_whose_features_would_collide_is_refused_by_check(
     tmp_path: Path, events: pa.Table, make_config: Callable[..., Config]
 ) -> None:
     orders = {"activities": {"orders": beside.SECTIONS["activities"]["tickets"]}, "task": {"horizon": "30d"}}
-    with pytest.raises(UsageError, match=r"\[events\] and \[activities.orders\] would both give .*'orders_count_30d'"):
+    with pytest.raises(UsageError, match=r"\[events\] and \[activities.orders\] would both give .*'orders_rate_ever'"):
         check_log(beside.config(make_config, tmp_path, events, {"tickets": [row("a", 1)]}, orders))
 
 

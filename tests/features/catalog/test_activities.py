@@ -42,6 +42,7 @@ def test_counts_sums_and_means_of_windows(build: Build) -> None:
     assert (row["visits_sum_30d"], row["visits_mean_30d"]) == (12, 6)
     assert row["visits_mean_ever"] == pytest.approx(112 / 3)
     assert row["visits_mean_change_30d_90d"] == pytest.approx(6 - 112 / 3)
+    assert row["visits_rate_ever"] == pytest.approx(4 * 30 / 31)
     assert row["visits_trend_30d_90d"] == pytest.approx((3 / 30) / (4 / 90))
 
 
@@ -76,16 +77,25 @@ def test_readings_say_the_names_of_the_config() -> None:
             *activity_kind_features(scores, "store_id", window),
         )
     }
-    readings = {name: by_name[f"survey_scores_{name}"].format_reading({f"survey_scores_{name}": 2.0}) for name in WORDS}
+    usual = {"survey_scores_rate_ever": 5.25, "survey_scores_mean_ever": 2.0}
+    readings = {
+        name: by_name[f"survey_scores_{name}"].format_reading({**usual, f"survey_scores_{name}": 2.0}) for name in WORDS
+    }
     assert readings == WORDS
-    assert by_name["survey_scores_count_30d"].format_reading({"survey_scores_count_30d": 0}) == (
+    count = by_name["survey_scores_count_30d"]
+    assert count.format_reading({**usual, count.name: 0}) == (
+        "no survey scores in the last 30 days, usually 5.2 a month"
+    )
+    assert count.format_reading({"survey_scores_rate_ever": None, count.name: 0}) == (
         "no survey scores in the last 30 days"
     )
 
 
 WORDS = {
     "recency_days": "survey scores: the last 2 days ago",
-    "count_30d": "survey scores: 2 in the last 30 days",
+    "count_30d": "survey scores: 2 in the last 30 days, usually 5.2 a month",
+    "rate_ever": "survey scores: 2.0 a month since the first",
+    "mean_30d": "rating of the survey scores: 2.0 on average in the last 30 days, usually 2.0",
     "mean_ever": "rating of the survey scores: 2.0 on average so far",
     "last": "last rating of the survey scores: 2.0",
     "store_id_distinct_90d": "survey scores: 2 different stores in the last 90 days",
@@ -95,4 +105,4 @@ WORDS = {
 def test_a_table_without_a_measure_has_no_feature_of_one() -> None:
     names = [f.name for f in activity_features(ActivityColumns("tickets"), [Window(30), Window(90)])]
     assert [name for name in names if "sum" in name or "mean" in name or "last" in name] == []
-    assert len(names) == 8
+    assert len(names) == 9

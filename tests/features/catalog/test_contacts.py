@@ -48,8 +48,9 @@ def test_the_control_is_held_out_and_not_received(build: Build) -> None:
     assert (row["contacts_action_last"], never["contacts_action_last"]) == ("email", None)
     assert row["contacts_cost_ever"] == 0.5
     assert row["contacts_trend_30d_90d"] == pytest.approx((1 / 30) / (3 / 90))
-    names = ("recency_days", "count_ever", "held_out_ever", "answered_ever", "answered_share_ever")
-    assert [never[f"contacts_{name}"] for name in names] == [None, 0, 1, 0, None]
+    names = ("recency_days", "rate_ever", "count_ever", "held_out_ever", "answered_ever", "answered_share_ever")
+    assert [never[f"contacts_{name}"] for name in names] == [None, None, 0, 1, 0, None]
+    assert row["contacts_rate_ever"] == pytest.approx(3 * 30 / 32)
 
 
 # What it is about: days of contacts, days of purchases, contacts answered.
@@ -86,4 +87,4 @@ def test_a_purchase_answers_the_latest_contact_before_it(build: Build) -> None:
 
 def test_what_a_log_does_not_have_has_no_feature() -> None:
     names = {f.name for f in contact_features([Window(30)], has_cost=False, has_control=False)}
-    assert names == {"contacts_recency_days", "contacts_count_30d", "contacts_count_ever"}
+    assert names == {"contacts_recency_days", "contacts_rate_ever", "contacts_count_30d", "contacts_count_ever"}

@@ -32,6 +32,12 @@ COLUMNS: dict[str, tuple[list[Any], list[str | None]]] = {
     "seconds": ([1641387028, 1641465931], ["2022-01-05 12:50:28", "2022-01-06 10:45:31"]),
     "parts of seconds": (["1641387028.5"], ["2022-01-05 12:50:28.500000"]),
     "milliseconds": (["1641387028123"], ["2022-01-05 12:50:28.123000"]),
+    "weekdays": (
+        ["Fri, 05 Jan 2024 12:50:00 +0100", "Sat, 6 Jan 2024 10:00:00 GMT"],
+        ["2024-01-05 12:50:00", "2024-01-06 10:00:00"],
+    ),
+    "weekdays of days": (["Fri 05/01/2024", "Saturday 13/01/2024"], ["2024-01-05 00:00:00", "2024-01-13 00:00:00"]),
+    "ISO without separators": (["20240105T125028Z"], ["2024-01-05 12:50:28"]),
     "nanoseconds": ([1641387028000000000], ["2022-01-05 12:50:28"]),
 }
 UNKNOWN: list[list[Any]] = [
@@ -79,6 +85,14 @@ def test_what_is_no_time_has_no_layout(engine: DuckDBEngine) -> None:
 )
 def test_orders_that_read_as_much_are_rivals(column: list[str], rivals: tuple[str, ...], engine: DuckDBEngine) -> None:
     assert values_of(column, engine)[0].rivals == rivals
+
+
+@pytest.mark.parametrize("days", [range(13, 23), range(13, 18)])
+def test_a_column_that_is_written_in_two_ways_is_described_by_both(days: range, engine: DuckDBEngine) -> None:
+    column = [f"2024-01-{day} 10:00:00" for day in days] + [f"{day}/01/2024 10:00" for day in range(12, 23)]
+    layout = values_of(column, engine)[0]
+    assert (layout.formats, layout.also, layout.rivals) == (("%d/%m/%Y %H:%M",), "%Y-%m-%d %H:%M:%S", ())
+    assert not values_of(["01/05/2024", "02/06/2024"], engine)[0].also
 
 
 def test_one_mistake_among_many_values_decides_nothing(engine: DuckDBEngine) -> None:

@@ -89,6 +89,21 @@ def test_formats_do_not_mix(tmp_path: Path) -> None:
         file_format([text], "s")
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("orders.xlsx", "save the sheet as CSV"),
+        ("orders.zip", "unpack it first"),
+        ("report.txt", "rename it to .csv"),
+        ("orders.jsonl", "read_json_auto"),
+    ],
+)
+def test_files_of_other_programs_say_what_to_do(name: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=advice):
+        file_format([tmp_path / name], "s")
+
+
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone.csv").symlink_to(tmp_path / "nowhere" / "x.csv")
     with pytest.raises(

@@ -41,25 +41,25 @@ AXIS = CurveAxis(BAD, format_tick)
 ESTIMATES = [PlottedEstimate(BAD, 0.9, 0.8, 0.95, True, BAD), PlottedEstimate("x", 0.7, 0.6, 0.8, False, "x: 0.7")]
 
 CHARTS: dict[str, tuple[Callable[[], Markup], int]] = {  # with the number of their marks
-    "bars": (lambda: horizontal_bars("a", BAD, [Bar(BAD, 2.0, BAD, "hatched"), Bar("x", 0.0, "0", "open")]), 2),
-    "columns": (lambda: columns("b", BAD, [Column(BAD, 3, BAD, True, "/a?b=<&c"), Column("x", 0, "x: 0")], BAD), 2),
+    "bars": (lambda: horizontal_bars(BAD, [Bar(BAD, 2.0, BAD, "hatched"), Bar("x", 0.0, "0", "open")]), 2),
+    "columns": (lambda: columns(BAD, [Column(BAD, 3, BAD, True, "/a?b=<&c"), Column("x", 0, "x: 0")], BAD), 2),
     "pairs": (
-        lambda: paired_columns("c", BAD, [ColumnPair(BAD, 0.1, 0.2, BAD, "x: 20%", 0.1, 0.3)], (BAD, "x"), BAD, str),
+        lambda: paired_columns(BAD, [ColumnPair(BAD, 0.1, 0.2, BAD, "x: 20%", 0.1, 0.3)], (BAD, "x"), BAD, str),
         2,
     ),
-    "stacks": (lambda: stacked_columns("d", BAD, [BAD, "x"], [Layer(BAD, [1, 0], [BAD, "x: 0"])] * 5, str), 10),
+    "stacks": (lambda: stacked_columns(BAD, [BAD, "x"], [Layer(BAD, [1, 0], [BAD, "x: 0"])] * 5, str), 10),
     "lines": (
-        lambda: line_chart("e", BAD, DAYS, [TimeSeries(BAD, [0.1, None, 0.3], [0.0] * 3, [0.4] * 3)] * 2, format_tick),
+        lambda: line_chart(BAD, DAYS, [TimeSeries(BAD, [0.1, None, 0.3], [0.0] * 3, [0.4] * 3)] * 2, format_tick),
         4,
     ),
     "curves": (
         lambda: curve_chart(
-            "f", BAD, [Curve(BAD, [CurvePoint(1, 2, BAD, True)]), Curve("x", [CurvePoint(0, 0, "")], "dotted")],
+            BAD, [Curve(BAD, [CurvePoint(1, 2, BAD, True)]), Curve("x", [CurvePoint(0, 0, "")], "dotted")],
             AXIS, AXIS,
         ),
         1,
     ),
-    "panel": (lambda: interval_panels("g", [Panel(BAD, BAD, str, ESTIMATES, True)]), 2),
+    "panel": (lambda: interval_panels([Panel(BAD, BAD, str, ESTIMATES, True)]), 2),
     "flows": (
         lambda: flow_chart(BAD, [FlowGroup(BAD, 4, BAD)], [FlowGroup("x", 4, "x: 4", "/x")], [Flow(BAD, "x", 4, BAD)]),
         3,

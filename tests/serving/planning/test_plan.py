@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def test_measured_effects_go_before_assumed_ones(tmp_path: Path) -> None:
 
 def test_nothing_is_spent_without_evidence_of_an_effect(tmp_path: Path) -> None:
     """An e-mail with +2.8 (-3.8 to +9.5) was once sent to 290 customers."""
-    config = _config(tmp_path, actions={"mail": {"cost": 0.1}})
+    config = _config(tmp_path, actions={"mail": {"cost": 0.1}}, explore=0.0)
     _write_effects(config, _measured_rows(300, value=1.8, error=3.4))
     plan = make_plan(config, CUTOFF, budget=40.0)
     assert plan.spent == 0 == plan.manifest.customers["with_action"] and plan.gain == 0
@@ -188,13 +188,33 @@ def test_nothing_is_spent_without_evidence_of_an_effect(tmp_path: Path) -> None:
     text = plan_text(plan)
     assert "NOTE: No evidence of an effect of mail: +2.80 of value a customer on average" in text
     assert not plan.manifest.assumed and "assumed" not in text
-    forced = make_plan(_config(tmp_path, actions={"mail": {"cost": 0.1}}, minimums={"keep": 0.5}), CUTOFF, budget=40.0)
+    exact = {"actions": {"mail": {"cost": 0.1}}, "explore": 0.0}
+    forced = make_plan(_config(tmp_path, minimums={"keep": 0.5}, **exact), CUTOFF, budget=40.0)
     assert forced.gain == pytest.approx(-forced.spent) and forced.loss_probability and forced.loss_probability > 0.5
     asked = make_plan(_config(tmp_path, actions={"mail": {"cost": 0.1, "unproven": True}}), CUTOFF, budget=20.0)
     mail = asked.manifest.actions["mail"]
     assert mail["customers"] > 100 and 0 < mail["evidence"]["believed"] < 0.75 * mail["evidence"]["estimate"]
     assert asked.loss_probability and 0.05 < asked.loss_probability < 0.5
     assert "unproven = true" in plan_text(asked) and "probability that it loses money: " in plan_text(asked)
+
+
+def test_exploring_tries_what_may_pay_within_its_price(tmp_path: Path) -> None:
+    actions = {"mail": {"cost": 0.1}}
+    config = _config(tmp_path, actions=actions, explore=0.1)
+    _write_effects(config, _measured_rows(300, value=1.8, error=3.4))
+    plan = make_plan(config, CUTOFF, budget=40.0)
+    facts, table = plan.manifest.exploring, _frame(plan)
+    assert facts and 0 < facts["price"] <= 0.1 * 40 and 0 < plan.spent <= 4.5
+    assert "To learn more about the actions, the plan gives up" in plan_text(plan)
+    assert "The plan counts it as 0. Exploring may give it to some customers" in plan_text(plan)
+    mailed, eligible = table[table.action.notna()], table[table.eligible]
+    assert ((mailed.propensity > 0) & (mailed.propensity < 0.9)).all()
+    assert len(mailed) == pytest.approx(
+        (1 - eligible[eligible.action.isna()].propensity).sum(), abs=4 * len(mailed) ** 0.5
+    )
+    assert _frame(make_plan(config, CUTOFF, budget=40.0)).equals(table)
+    off = make_plan(_config(tmp_path, actions=actions, explore=0.0), CUTOFF, budget=40.0)
+    assert off.manifest.exploring is None and set(_frame(off).propensity) <= {0.1, 1.0}
 
 
 def test_effects_of_an_earlier_version_are_believed_as_far_as_those_on_value(tmp_path: Path) -> None:
@@ -279,6 +299,20 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert not table[~table.eligible].holdout.any()
     text = plan_text(plan)
     assert "left out: 2 staff" in text and "not mail: 30 no consent" not in text
+
+
+def test_an_action_rests_before_a_customer_gets_it_again(tmp_path: Path) -> None:
+    days = {"c000": ("mail", 10), "c001": ("mail", 60), "c002": ("call", 10), "c003": ("none", 10)}
+    contacts = [
+        {"id": who, "at": datetime(2024, 3, 1) - timedelta(days=ago), "what": what, "cost": 0.0}
+        for who, (what, ago) in days.items()
+    ]
+    write_parquet(tmp_path, "contacts", contacts)
+    actions = {**ACTIONS, "mail": {**ACTIONS["mail"], "rest": "30d"}}
+    plan = make_plan(_config(tmp_path, sections={"contacts": CONTACTS}, actions=actions), CUTOFF, budget=400.0)
+    assert plan.manifest.closed["mail"] == {"got it in the last 30 days": 1}
+    assert "not mail: 1 got it in the last 30 days" in plan_text(plan)
+    assert _frame(plan).loc["c000"].would_have != "mail"
 
 
 def test_an_action_needs_consent_that_is_known(tmp_path: Path) -> None:
