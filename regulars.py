@@ -133,9 +133,9 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     if settled.decision.note:
         click.echo(f"\nNOTE: {settled.decision.note}")
     refused = "regulars promote" if compare else "regulars train --compare"
-    then = f"regulars score --cutoff {settled.newest}" if settled.decision.promoted else refused
+    then = f"regulars score --cutoff {settled.newest}" if settled.champions else refused
     close_command(room.training_outcome(settled), then, path)
-    if not settled.decision.promoted:
+    if not settled.champions:
         raise RefusedError(room.training_refusal(settled))
 
 
@@ -199,8 +199,11 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     """Score every customer of a cutoff's cohort, with reasons; skipped if nothing has changed."""
     from serving.scoring.run import score_customers as run
+    from serving.scoring.value_tiers import NO_SKILL
 
     scores = run(load_config(path), cutoff, contributions, resume)
+    if not scores.manifest.skill:
+        click.echo(NO_SKILL)
     click.echo("\n".join(scores.notes), nl=bool(scores.notes))
     written = f"{scores.folder}: {scores.manifest.customers:,} customers"
     close_command(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")

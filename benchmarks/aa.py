@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     populations = list(_load(options.data, options.populations or list(LOADERS)))
     if "overall" in options.part:
         shares = print_false_effects(populations, options.repetitions, options.results)
-        print_power(shares, options.repetitions)
+        print_power(populations, shares, options.repetitions)
     if "cells" in options.part:
         print_cells(populations, options.repetitions)
     if "looks" in options.part:
@@ -129,7 +129,7 @@ def synthetic_plan(
         plan=SimpleNamespace(manifest=manifest), actions=("mail",),  # type: ignore[arg-type]
         segment=np.zeros(n, int).astype(str) if segment is None else segment, eligible=np.ones(n, bool),
         held_out=~treated, assigned=np.zeros(n, int), contacts=np.zeros((n, 1)), other_contacts=np.zeros(n),
-        cost=np.zeros(n), cost_source="plan", outcomes={VALUE: outcome}, covariates=covariates,
+        cost=np.zeros(n), cost_source="plan", responses={}, outcomes={VALUE: outcome}, covariates=covariates,
         covariate_names=("before", "churn_probability", "value"), missing_customers=0, contacted_outside=0,
         other_actions={}, log=SimpleNamespace(days=LOOKS), horizon=Window(LOOKS),  # type: ignore[arg-type]
     )  # fmt: skip
@@ -332,25 +332,45 @@ def _read_results(results: Path | None, repetitions: int) -> dict[tuple[str, int
     }  # fmt: skip
 
 
-def print_power(shares: Shares, repetitions: int) -> None:
-    """Prints the power of ours, and of the best test that holds its level in the setting."""
+def print_power(populations: Sequence[Population], shares: Shares, repetitions: int) -> None:
+    """Prints the power of ours, and of the best test that holds its level with these customers at every size.
+
+    A test is chosen before anybody knows the data, so one that holds its level at some sizes alone is not valid;
+    permutation tests always are. An outcome that is 0 or 1 has no baskets that could grow.
+    """
     print(f"\n### Power at 5, 10 and 20% of the mean, in % of {repetitions:,} repetitions\n")
-    print("| customers | effect | ours | best test that holds its level | which | ours minus it |")
+    print("| customers | effect | ours | best valid test | which | ours minus it |")
     print("|:---|:---|---:|---:|:---|---:|")
-    gaps = []
-    for key, tests in shares.items():
-        valid = [name for name, share in tests.items() if name != OURS and holds_level(share[0], repetitions)]
+    gaps, lucky = list[float](), list[float]()
+    for population, setting in ((p, s) for p in populations for s in settings(p)):
+        key = (population.name, *setting)
+        holding = [_holding(shares[k], repetitions) for k in shares if k[0] == population.name]
+        valid, binary = sorted(set.intersection(*holding)), set(np.unique(population.outcome)) <= {0.0, 1.0}
         for place, (kind, effect) in enumerate(CHANGES, start=1):
-            power = {name: 100 * tests[name][place, 0] for name in (OURS, *valid)}
-            best = max(valid, key=lambda name: power[name]) if valid else "none"
-            gaps.append(power[OURS] - power.get(best, np.nan))
+            if binary and kind == "baskets":
+                continue
+            power = {name: 100 * share[place, 0] for name, share in shares[key].items()}
+            best = max(valid, key=lambda name: power[name])
+            gaps.append(power[OURS] - power[best])
+            lucky.append(power[OURS] - max(power[name] for name in _holding(shares[key], repetitions)))
             print(
-                f"| {_title(key)} | {kind} +{effect:.0%} | {power[OURS]:.1f} | {power.get(best, np.nan):.1f} | "
-                f"{best} | {gaps[-1]:+.1f} |",
-                flush=True,
+                f"| {_title(key)} | {kind} +{effect:.0%} | {power[OURS]:.1f} | {power[best]:.1f} | {best} | "
+                f"{gaps[-1]:+.1f} |"
             )
-    below = sum(gap < -3 for gap in gaps)
-    print(f"\nOurs minus the best: {np.nanmin(gaps):+.1f} to {np.nanmax(gaps):+.1f}; {below} of {len(gaps)} below -3.")
+    print(
+        f"\nOurs minus the best valid test: {min(gaps):+.1f} to {max(gaps):+.1f}; {sum(gap < -3 for gap in gaps)} of "
+        f"{len(gaps)} below -3. With tests that hold their level in the setting, though not at other sizes: "
+        f"{min(lucky):+.1f} to {max(lucky):+.1f}; {sum(gap < -3 for gap in lucky)} below -3."
+    )
+
+
+def _holding(tests: Mapping[str, np.ndarray], repetitions: int) -> set[str]:
+    """The other tests that hold their level in a setting: by construction, or as far as one can see."""
+    return {
+        name
+        for name, share in tests.items()
+        if name != OURS and (name.startswith("permutation") or holds_level(share[0], repetitions))
+    }
 
 
 def print_cells(populations: Sequence[Population], repetitions: int) -> None:

@@ -18,6 +18,7 @@ from serving.explanation.contributions import Contributions, compute_contributio
 from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_terms
 from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
+from serving.scoring.value_tiers import NO_SKILL
 
 MOST_REASONS = 8
 STARTING_POINT = "starting point: a typical customer"
@@ -47,8 +48,10 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     cohort = predict_cohort(models, snapshots)
     columns = {name: values[place] for name, values in cohort.items()}
     row = snapshots.rows.slice(place, 1)
-    contributions = compute_contributions(models.richest.bundle, row)
     lines = [f"customer {printable(customer, keep='')} at {cutoff}", "", *_prediction_lines(columns, config)]
+    if not models.richest.bundle.skill:
+        return "\n".join([NO_SKILL, "", *lines])
+    contributions = compute_contributions(models.richest.bundle, row)
     for name in (name for name in TITLES if name in contributions):
         lines += [
             "",

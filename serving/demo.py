@@ -99,7 +99,7 @@ def run_demo(out: Path, *, trials: int, quick: bool, report_line: Callable[[str]
     report_line("\n2/7 train: tune, calibrate and evaluate the churn and value models")
     trained = train_models(config)
     report_line(_indent(training_text(trained.fitted)))
-    if not trained.decision.promoted:
+    if not trained.champions:
         report_line(_indent(training_refusal(trained)))
     elif trained.decision.note:
         report_line(_indent(f"note: {trained.decision.note}"))

@@ -80,7 +80,7 @@ def _scored(config: Config, options: Options) -> None:
 def _plan(config: Config, options: Options) -> None:
     from serving.planning.rules import plan_rules, refuse_measured
 
-    rules = plan_rules(config, options["budget"], options["campaign"])
+    rules = plan_rules(config, options["budget"], options["campaign"], cutoff=options["cutoff"])
     config.outputs.require_scored(options["cutoff"])
     refuse_measured(config.outputs.plan(options["cutoff"], rules.campaign))
 

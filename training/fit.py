@@ -29,11 +29,14 @@ from training.evaluation.evaluate import (
     evaluate_predictions,
     evaluation_segments,
 )
+from training.evaluation.leavers import evaluate_leavers
 from training.evaluation.longer_horizons import evaluate_longer_horizons
+from training.evaluation.skill import Skill, assess_skill
 from training.evaluation.tenure_hazard import baselines_for
 from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble
+from training.models.everybody_alike import AlikeModels, fit_everybody_alike
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
@@ -59,7 +62,9 @@ class FittedModels:
         predictions: Its predictions (n,) for them by score column.
         tuned: By 'churn' and 'spend'; empty if the log was too short.
         split: How the cutoffs were used.
+        interval: The probability that prediction intervals hold the actual number, in (0, 1).
         notes: Which rows were left out, and what could not be done, in words.
+        alike: Everybody alike as models, which score in their place if they have no skill; None if they have.
     """
 
     churn: ModelBundle
@@ -70,7 +75,25 @@ class FittedModels:
     predictions: dict[str, np.ndarray]
     tuned: dict[str, TuningResult]
     split: TimeSplit
+    interval: float
     notes: tuple[str, ...] = ()
+    alike: AlikeModels | None = None
+
+    @property
+    def skill(self) -> Skill | None:
+        """Whether the evaluated model tells customers apart at the last cutoff; None if that was not measured."""
+        return assess_skill(self.evaluation, self.split.test.test)
+
+    @property
+    def evaluated_without(self) -> tuple[str, ...]:
+        """What the evaluated model had to do without because of too few cutoffs: 'calibration', 'tuning'."""
+        lacks = {"calibration": not self.evaluated.facts["heard"], "tuning": not self.split.folds}
+        return tuple(name for name, lacking in lacks.items() if lacking)
+
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What the evaluated model, or both models, had to do without, in words; empty if nothing."""
+        return tuple(filter(None, (self.split.shortfall, _uncalibrated_note(self.evaluated, self.churn))))
 
     @property
     def out_of_time(self) -> OutOfTimePredictions:
@@ -113,7 +136,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
-    return FittedModels(
+    done = FittedModels(
         churn=final.churn,
         value=value,
         evaluation=concat_evaluations([evaluation, *longer_evaluations]),
@@ -122,6 +145,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         predictions=predictions,
         tuned=tuned,
         split=split,
+        interval=config.serving.interval,
         notes=(
             *([QUICK_NOTE] if config.training.quick else []),
             *choice_note(snapshots),
@@ -131,6 +155,31 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
             *notes,
             *not_evaluated,
         ),
+    )
+    return replace(done, alike=_everybody_alike(done, snapshots, config.serving.interval))
+
+
+def _everybody_alike(fitted: FittedModels, snapshots: Snapshots, inside: float) -> AlikeModels | None:
+    """Everybody alike as models, from the cutoffs of the fitted ones; None if these have skill."""
+    if fitted.skill is None or fitted.skill.shown:
+        return None
+    models = [bundle for bundle in (fitted.churn, fitted.value) if bundle is not None]
+    known_then = snapshots.as_known(fitted.split.test.test)
+    return AlikeModels(
+        tuple(fit_everybody_alike(bundle, snapshots, inside) for bundle in models),
+        fit_everybody_alike(fitted.evaluated, known_then, inside),
+    )
+
+
+def _uncalibrated_note(evaluated: ModelBundle, final: ModelBundle) -> str:
+    """Says if the evaluated model had no cutoff to be calibrated on and the registered one has; empty if not."""
+    calibrated_on = final.facts["heard"]
+    if evaluated.facts["heard"] or not calibrated_on:
+        return ""
+    return (
+        "the evaluated and the registered model are not of one kind: the evaluated one had no later cutoff for its "
+        f"stacking weights and calibration, the registered one has {', '.join(calibrated_on)}. The figures show what "
+        "the models can do without calibration; the calibration is not evaluated"
     )
 
 
@@ -256,6 +305,7 @@ def _evaluate(
         parts.append(
             evaluate_coverage(truth, predictions["value_low"], predictions["value_high"], split.test.test, **common)
         )
+    parts.append(evaluate_leavers(ours.churn, truth, split.test.test, out_of_time, horizon, config.serving.interval))
     parts += [
         evaluate_predictions({OURS: predicted}, fold.truth, fold.fold.test, **common) for fold, predicted in out_of_time
     ]

@@ -22,7 +22,9 @@ from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
 from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
+from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
+from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
@@ -30,7 +32,7 @@ from training.registry.champion_challenger import CurrentChampions
 from training.registry.compatibility import is_outdated
 from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
-from training.registry.promotion_gates import PromotionDecision
+from training.registry.promotion_gates import AlikeChallengers, PromotionDecision
 from training.registry.run_record import SHARE, TrainingRecord
 from training.resources import estimate_training
 from training.tune import TuningResult
@@ -47,13 +49,22 @@ class RegisteredTraining:
         versions: The registered versions.
         decision: Whether they are promoted, with reasons.
         newest: The first cutoff that can be scored.
+        alike: The registered versions of everybody alike; empty if the models have skill.
         quick: Whether it was a quick look.
     """
 
     versions: tuple[RegisteredVersion, ...]
     decision: PromotionDecision
     newest: date
+    alike: tuple[RegisteredVersion, ...]
     quick: bool
+
+    @property
+    def champions(self) -> tuple[RegisteredVersion, ...]:
+        """What this training made champion: its models, or everybody alike; empty if the champion stays."""
+        if self.decision.promoted:
+            return self.versions
+        return self.alike if self.decision.alike else ()
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,8 @@ def training_text(fitted: FittedModels) -> str:
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
     models = [name for name in last.model.unique() if name != OURS]
     customers = int(last.customers.iloc[0])
-    lines = [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
+    lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
+    lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
     lines.append(f"{'':<26}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
@@ -161,13 +173,14 @@ def training_text(fitted: FittedModels) -> str:
             continue
         mine = rows.loc[OURS]
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
-        baselines = "".join(f"{rows.value.get(name, float('nan')):>28,.4g}" for name in models)
+        baselines = "".join(f"{rows.value[name]:>28,.4g}" if name in rows.index else f"{'-':>28}" for name in models)
         better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
         lines.append(f"{title:<26}{cell:<30}{baselines}   {better}")
+    lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
-    notes = [fitted.split.shortfall] if fitted.split.shortfall else []
-    lines += ["", *(f"note: {note}" for note in [*notes, *fitted.notes])] if notes or fitted.notes else []
+    notes = [*fitted.shortfalls, *fitted.notes]
+    lines += ["", *(f"note: {note}" for note in notes)] if notes else []
     return "\n".join(lines)
 
 
@@ -205,10 +218,14 @@ def _tuning_line(kind: str, tuned: TuningResult) -> str:
 
 def training_outcome(registered: RegisteredTraining) -> str:
     """The registered versions and their alias, as text for a terminal."""
-    versions = ", ".join(f"{v.label}{'' if v.new else ' (unchanged, bit for bit)'}" for v in registered.versions)
     alias = "champion" if registered.decision.promoted else "challenger"
     alias += ", a quick look only" if registered.quick else ""
-    return f"{versions}, {alias}; MLflow run {registered.versions[0].run_id}"
+    alike = f"{_labels(registered.alike)}, everybody alike, champion; " if registered.decision.alike else ""
+    return f"{alike}{_labels(registered.versions)}, {alias}; MLflow run {registered.versions[0].run_id}"
+
+
+def _labels(versions: tuple[RegisteredVersion, ...]) -> str:
+    return ", ".join(f"{v.label}{'' if v.new else ' (unchanged, bit for bit)'}" for v in versions)
 
 
 def training_refusal(registered: RegisteredTraining) -> str:
@@ -227,11 +244,12 @@ def _log_and_promote(record: TrainingRecord, truth: Sample, config: Config) -> R
     """Logs and registers a record, decides on promotion, and then deletes the record's folder."""
     try:
         champions = _current_champions(record, config)
-        versions = registry.log_and_register(record, config)
+        registered = registry.log_and_register(record, config)
+        versions, alike = (tuple(v for v in registered if v.alike is wanted) for wanted in (False, True))
         decision = _decide(record, versions, truth, champions, config)
-        if decision.promoted and not all(v.champion for v in versions):
-            aliases.set_champions(config, {v.kind: v.version for v in versions})
-            versions = tuple(replace(v, champion=True) for v in versions)
+        chosen = versions if decision.promoted else alike if decision.alike else ()
+        if not all(v.champion for v in chosen):
+            aliases.set_champions(config, {v.kind: v.version for v in chosen})
     except UsageError as problem:
         raise UsageError(
             f"{problem}\nthe fitted models are kept in {record.folder}; once the store answers, "
@@ -240,7 +258,10 @@ def _log_and_promote(record: TrainingRecord, truth: Sample, config: Config) -> R
     write_text_atomically(config.output / run_record.CARD_FILE, record.card)
     newest, quick = date.fromisoformat(record.facts["end"]), record.quick
     record.remove()
-    return RegisteredTraining(versions, decision, newest, quick)
+    now_champions = tuple(replace(v, champion=True) for v in chosen)
+    if decision.promoted:
+        return RegisteredTraining(now_champions, decision, newest, alike, quick)
+    return RegisteredTraining(versions, decision, newest, now_champions or alike, quick)
 
 
 def _decide(
@@ -253,9 +274,13 @@ def _decide(
     if record.quick and not champions.problem and any(not m.bundle.is_quick for m in champions.models.values()):
         return PromotionDecision(False, reasons=(QUICK_REFUSAL,))
     challengers = {v.kind: record.bundle(v.kind) for v in versions if not v.champion}
+    alike = None
+    if record.has_alike:
+        bundles = {kind: record.bundle(f"{run_record.ALIKE}{kind}") for kind in record.kinds}
+        alike = AlikeChallengers(bundles, record.bundle(f"{run_record.ALIKE}judge"))
     own = str(record.facts["own"])
     return promotion_gates.decide_promotion(
-        record.evaluation, challengers, record.judge, truth, record.cutoff, champions, config, own
+        record.evaluation, challengers, record.judge, truth, record.cutoff, champions, config, own, alike
     )
 
 

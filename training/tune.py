@@ -28,8 +28,8 @@ from training.models.lightgbm_base import FIXED, LightGBMEstimator, bin_features
 from training.models.linear_prior import churn_loss, spend_loss
 
 MAX_TREES = 300
-PATIENCE = 20
-MAX_ROWS = 40_000  # most training rows of a fold: enough to compare parameters
+PATIENCE = 15
+MAX_ROWS, MAX_TEST_ROWS = 30_000, 15_000  # most rows of a fold: enough to compare parameters
 FIRST_SHARE, SURVIVORS = 0.25, 33.0  # share of these rows that a trial begins on; percentage of trials that go on
 STARTUP_TRIALS = 4  # so many are not pruned
 MIN_TRIALS_FOR_IMPORTANCE = 8  # with fewer trials no importance is computed
@@ -123,9 +123,9 @@ def tune_models(
         UsageError: The study's file cannot be written or read.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampled = [(sample_for_tuning(train, seed), test) for train, test in folds]
+    sampled = [(sample_for_tuning(train, seed), sample_for_tuning(test, seed, MAX_TEST_ROWS)) for train, test in folds]
     datasets = [_datasets(fold, categorical) for fold in sampled]
-    first = _first_part(datasets[0][0], sampled[0][0][0], seed), datasets[0][1]
+    first = _first_part(sampled[0], categorical, seed) or datasets[0]
     loss = _objective(estimator, [first, *datasets], {"seed": seed, "categorical": categorical})
     search = _open_study(study, _defaults(estimator))
     ends = monotonic() + timeout if timeout else np.inf
@@ -202,12 +202,22 @@ def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=own, multivariate=True, n_startup_trials=8)
 
 
-def sample_for_tuning(rows: Labelled, seed: int) -> Labelled:
-    """About MAX_ROWS rows: all rows of a random sample of customers; everything if there are hardly more rows."""
+def sample_for_tuning(rows: Labelled, seed: int, most: int | None = None) -> Labelled:
+    """Samples customers with all of their rows.
+
+    Args:
+        rows: The rows (n) and their labels.
+        seed: Of the sample.
+        most: About how many rows to take; by default MAX_ROWS.
+
+    Returns:
+        The sample; everything if there are hardly more rows.
+    """
     sample, label = rows
-    if len(sample) <= 1.1 * MAX_ROWS:
+    most = MAX_ROWS if most is None else most
+    if len(sample) <= 1.1 * most:
         return rows
-    chosen = _of_some_customers(sample, MAX_ROWS / len(sample), seed)
+    chosen = _of_some_customers(sample, most / len(sample), seed)
     return sample.take(chosen), label[chosen]
 
 
@@ -217,13 +227,18 @@ def _of_some_customers(sample: Sample, share: float, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random(len(customers)) < share)[place]
 
 
-def _first_part(data: lgb.Dataset, sample: Sample, seed: int) -> lgb.Dataset:
-    """The rows of a fold that every trial begins on; all of them if the part would have labels of one kind only."""
-    chosen = np.flatnonzero(_of_some_customers(sample, FIRST_SHARE, seed + 1))
-    labels = np.asarray(data.construct().get_label())[chosen]
-    if not len(chosen) or np.ptp(labels) == 0:
-        return data
-    return data.subset(chosen.tolist()).construct()
+def _first_part(
+    fold: tuple[Labelled, Labelled], categorical: Sequence[str], seed: int
+) -> tuple[lgb.Dataset, lgb.Dataset] | None:
+    """A fold with the training rows that every trial begins on; None if these would have labels of one kind only.
+
+    The rows get bins of their own: LightGBM's `Dataset.subset` can crash the process in training on few of many rows.
+    """
+    (sample, label), test = fold
+    chosen = _of_some_customers(sample, FIRST_SHARE, seed + 1)
+    if not chosen.any() or np.ptp(label[chosen]) == 0:
+        return None
+    return _datasets(((sample.take(chosen), label[chosen]), test), categorical)
 
 
 def _importance(search: optuna.Study, seed: int) -> dict[str, float]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ PLACEHOLDERS = frozenset(
     - -- ? 0 00 000 -1 0000 00000 000000 未知 匿名 游客 访客 散客 空 无 无名""".split()
     + ["not set", "no customer", "not available", "walk in", "cash customer", "guest user", "guest customer"]
 )
+# Of these, what real ids are like too: placeholders only where they hold many more rows than customers usually do.
+CODES_TOO = frozenset("na nil anon nobody default dummy missing blank empty test cash gast invite".split())
 BRACKETS = r"^[(<\[{]|[)>\]}]\z"
 MAX_ROWS_SHARE = 0.05  # of the rows: an id with more is named
 TIMES_MEAN = 3  # and with at least so many times the rows of a customer on average
@@ -36,6 +38,7 @@ ONE_ORDER = 0.98  # share of customers with one order from which ids look like o
 MIN_CUSTOMERS = 20  # with fewer customers, one order each is no sign
 MAX_SHARED = 0.01  # share of orders with several customers that is not worth a note
 MOST_NAMED = 8
+NO_SHARED_ORDERS = {"shared_orders": None, "shared_examples": ()}  # of a log without a column of orders
 Facts = Mapping[str, Any]
 
 
@@ -66,25 +69,28 @@ def id_facts(tables: Tables, config: Config, engine: Engine) -> Facts:
         )
     ).to_pylist()[0]
     rows, customers = int(counts["rows"] or 0), int(counts["customers"] or 0)
-    is_placeholder = _is_placeholder(each.customer_id, config)
-    least = max(MAX_ROWS_SHARE * rows, TIMES_MEAN * rows / max(customers, 1))
+    usual = TIMES_MEAN * rows / max(customers, 1)
+    doubtful = _is_any_of(CODES_TOO, each.customer_id, config) & (each["rows"] <= usual)  # may be a person's code
+    is_placeholder = _is_any_of(PLACEHOLDERS, each.customer_id, config) & ~doubtful
+    least = max(MAX_ROWS_SHARE * rows, usual)
     return {
         "customers": customers,
         "placeholders": tuple(_shares(each.filter(is_placeholder), rows, engine)),
         "heavy": tuple(_shares(each.filter(~is_placeholder & (each["rows"] > least)), rows, engine)),
         "one_order": int(counts["once"] or 0) / max(customers, 1),
-        **_shared_orders(tables, config, engine),
+        **(_shared_orders(tables, engine) if config.events.order else NO_SHARED_ORDERS),
         "scientific": int(counts["scientific"] or 0),
         "scientific_customer": counts["example"],
     }
 
 
-def _is_placeholder(ids: ibis.Value, config: Config) -> ibis.Value:
-    """Whether an id is a placeholder in any case; hashed ids are compared with the hashes of common spellings."""
+def _is_any_of(words: Collection[str], ids: ibis.Value, config: Config) -> ibis.Value:
+    """Whether an id is one of some words in any case; hashed ids are compared with the hashes of common spellings."""
     if not config.privacy.hash_ids:
-        return ids.lower().re_replace(BRACKETS, "").isin(sorted(PLACEHOLDERS))
-    texts = sorted({form for text in PLACEHOLDERS for form in (text, text.upper(), text.capitalize(), f"({text})")})
-    return ids.isin(stored_spellings(config, ["NaN", "NaT", "N/a", *texts]))
+        return ids.lower().re_replace(BRACKETS, "").isin(sorted(words))
+    texts = {form for text in words for form in (text, text.upper(), text.capitalize(), f"({text})")}
+    texts |= {each for each in ("NaN", "NaT", "N/a") if each.lower() in words}
+    return ids.isin(stored_spellings(config, sorted(texts)))
 
 
 def _shares(ids: ibis.Table, rows: int, engine: Engine) -> Iterator[dict[str, Any]]:
@@ -94,10 +100,8 @@ def _shares(ids: ibis.Table, rows: int, engine: Engine) -> Iterator[dict[str, An
         yield {"customer": row["customer_id"], "share": row["rows"] / rows}
 
 
-def _shared_orders(tables: Tables, config: Config, engine: Engine) -> dict[str, Any]:
-    """The share of orders that several customers have; null without a column of orders."""
-    if not config.events.order:
-        return {"shared_orders": None, "shared_examples": ()}
+def _shared_orders(tables: Tables, engine: Engine) -> dict[str, Any]:
+    """The share of orders that several customers have, and some of them."""
     events = tables.events
     orders = events.group_by("order_id").aggregate(customers=events.customer_id.nunique())
     shared = orders.filter(orders.customers > 1)

@@ -100,7 +100,7 @@ class Config(Section):
         plan = self.plan
         if plan and plan.limits_contacts and self.contacts is None:
             raise ValueError(
-                "[plan] counts earlier contacts (contacted_within, contacts_at_most), but there is no "
+                "[plan] counts earlier contacts (contacted_within, contacts_at_most, rest), but there is no "
                 "[contacts]; add it"
             )
         if plan and self.contacts and self.contacts.control in plan.actions:
@@ -111,7 +111,9 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check_run(self) -> Config:
-        lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget" if not self.plan.budget else ""
+        lacks = "there is no [plan]" if self.plan is None else "[plan] has no budget"
+        if self.plan and (self.plan.budget is not None or self.plan.total_budget is not None):
+            lacks = ""
         if self.run.has_schedule and lacks or self.run.plans_on_alert and self.plan is None:
             raise ValueError(f"[run] makes plans (plan_every, plan_on), but {lacks}")
         least = min((action.cost for action in self.plan.actions.values()), default=0.0) if self.plan else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -35,6 +36,9 @@ class PlanAction(Section):
     )
     day_part: str = Field("", max_length=60, description="when it is sent, such as 'evening'")
     message: str = Field("", max_length=60, description="name of the text or template that is sent")
+    rest: Duration | None = Field(
+        None, description="time before the cutoff in which customers who got this action do not get it again"
+    )
     consent: str = Field(
         "",
         description="attribute of [customers] that must be yes (true or 1) for this action; customers without consent, "
@@ -96,6 +100,20 @@ class PlanConfig(Section):
     budget: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="maximum total cost; --budget overrides it"
     )
+    total_budget: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="maximum total cost of all plans from budget_from until budget_until; each plan gets its share, at "
+        "most `budget`",
+    )
+    budget_from: date | None = Field(
+        None, description="first day of the period of total_budget; empty: every plan in the output folder counts"
+    )
+    budget_until: date | None = Field(None, description="day on which the period of total_budget ends, not included")
+    budget_every: Duration | None = Field(
+        None, description="time between plans in that period; empty: [run] plan_every, else the horizon"
+    )
     margin: float | None = Field(
         None, gt=0, le=1, description="share of value that is profit; required if value is in money"
     )
@@ -154,6 +172,12 @@ class PlanConfig(Section):
             raise ValueError(
                 "contacts_at_most and contacts_window go together: set how many contacts, and in which time"
             )
+        if (self.total_budget is None) != (self.budget_until is None):
+            raise ValueError(
+                "total_budget and budget_until go together: set how much may be spent, and until which day"
+            )
+        if self.budget_from and self.budget_until and self.budget_from >= self.budget_until:
+            raise ValueError(f"budget_from is {self.budget_from}, which is not before budget_until {self.budget_until}")
         check_quiet_times(self.quiet_days, self.quiet_hours)
         wrong = [name for name, share in self.minimums.items() if not 0 <= share <= 1]
         if wrong:
@@ -163,7 +187,8 @@ class PlanConfig(Section):
     @property
     def limits_contacts(self) -> bool:
         """Whether customers can be excluded because of earlier contacts."""
-        return self.contacted_within is not None or self.contacts_at_most is not None
+        rests = any(action.rest is not None for action in self.actions.values())
+        return self.contacted_within is not None or self.contacts_at_most is not None or rests
 
 
 def _text(value: object) -> str:

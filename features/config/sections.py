@@ -166,7 +166,9 @@ class PromoteConfig(Section):
     )
     ladder: GateRule = Field("ahead", description="gate of the challenger against the best baseline")
     first: GateRule = Field(
-        "any", description="gate of the first model, which has no champion, against the best baseline"
+        "any",
+        description="gate of the first model, which has no champion, against the best baseline; without skill no model "
+        "becomes champion by itself, whatever this says",
     )
 
 
@@ -188,7 +190,8 @@ class TrainingConfig(Section):
         400_000,
         ge=0,
         description="most rows (a customer at a cutoff) to tune and learn from; of a larger log, cutoffs whose labels "
-        "overlap are left out, then customers are sampled by a hash of their ids; 0: no limit but [engine] memory",
+        "overlap are left out, then customers are sampled by a hash of their ids; also no more than fit into [engine] "
+        "memory (5 GB if that is empty); 0: no limit but [engine] memory",
     )
     learn_from: Literal["all", "untouched"] = Field(
         "all",

@@ -9,61 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NotRequired, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from features.errors import DataError
+from features.outputs.manifest_entries import Count, FileName, NightStep, Part, Rows, SampleRatio, ScoringModel
 from features.storage.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
-
-FileName = Annotated[str, Field(pattern=r"^[^/\\]+$")]  # in the folder of its manifest, never elsewhere
-Count = Annotated[int, Field(ge=0)]
-Rows = list[dict[str, Any]]
 
 
 class OtherFormatError(DataError):
     """A manifest was written by another version of Regulars (exit code 3)."""
-
-
-class Part(TypedDict):
-    """One file of a table: its name, rows and SHA-256."""
-
-    file: FileName
-    rows: Count
-    sha256: str
-
-
-class ScoringModel(TypedDict):
-    """The model that predicted a number, its task, the end of the outcomes that it learned from, and if it is quick."""
-
-    label: str
-    run_id: NotRequired[str]
-    digest: NotRequired[str]
-    task: NotRequired[dict[str, Any]]
-    learned_until: NotRequired[str]
-    quick: NotRequired[bool]
-
-
-class SampleRatio(TypedDict):
-    """Whether the sizes of the groups contradict the randomisation, and the checks behind that."""
-
-    alarm: bool
-    share: NotRequired[float]
-    threshold: NotRequired[float]
-    groups: NotRequired[Rows]
-
-
-class NightStep(TypedDict):
-    """A step of a nightly run: its name, state, digests of inputs and files, exit code, note and seconds."""
-
-    name: str
-    state: str
-    inputs: NotRequired[str]
-    files: NotRequired[str]
-    code: NotRequired[int]
-    note: NotRequired[str]
-    seconds: NotRequired[float]
 
 
 class Manifest(BaseModel):
@@ -123,12 +79,18 @@ class ScoreManifest(Manifest):
     data_fingerprint: str = ""
     snapshot_fingerprint: str = ""
 
+    @property
+    def skill(self) -> bool:
+        """Whether the models tell customers apart; false if they treat everybody alike."""
+        return all(model.get("skill", True) for model in self.models.values())
+
 
 class SegmentManifest(Manifest):
     """`segments/cutoff=D/manifest.json`: rules, clusters and the cutoffs that segments were compared with.
 
     Attributes:
         files: The SHA-256 of each file beside it.
+        skill: Whether the scores tell customers apart.
     """
 
     AGAIN: ClassVar[str] = "regulars segments --cutoff {cutoff}"
@@ -146,6 +108,7 @@ class SegmentManifest(Manifest):
     language: str = "en"
     segment_rules: int = 0
     stage_rules: int = 0
+    skill: bool = True
 
 
 class UpliftManifest(Manifest):
@@ -174,8 +137,7 @@ class PlanManifest(Manifest):
     """`plans/cutoff=D/CAMPAIGN/manifest.json`.
 
     Attributes:
-        campaign: Its name.
-        files: The SHA-256 of each file of the plan.
+        campaign, files: Its name, and the SHA-256 of each of its files.
         rules: The `[plan]` that it was made by.
         budget, spent: The most money that it may spend, and what it spends.
         gain, bound: The expected gain; no plan within the rules is expected to gain more than the bound.
@@ -186,6 +148,7 @@ class PlanManifest(Manifest):
         holdout: Share, seed and key of the random draw.
         past: By what the log before the cutoff is recognised when the plan is measured.
         timezone: The zone in which its days begin.
+        pilot: Its action, and how many customers were needed, eligible and drawn at random; None if scores choose.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
@@ -221,11 +184,13 @@ class PlanManifest(Manifest):
     design: dict[str, Any] = {}
     unmeasurable: dict[str, dict[str, Any]] = {}
     send: dict[str, str | None] = {}
+    money: dict[str, Any] | None = None
     holdout: dict[str, Any] = {}
     scores: dict[str, Any] = {}
     language: str = "en"
     past: dict[str, Any] | None = None
     timezone: str = "UTC"
+    pilot: dict[str, Any] | None = None
 
 
 class SupersededPlan(Manifest):
@@ -246,8 +211,7 @@ class Measurement(Manifest):
     """`plans/cutoff=D/CAMPAIGN/measured.json`: the measured effects of an executed plan.
 
     Attributes:
-        campaign: The plan's name.
-        mature: Whether the horizon was over.
+        campaign, mature: The plan's name, and whether the horizon was over.
         log, effects: Fingerprint, end and marks of the log; the rows of measured.parquet.
         plan_sha256: The SHA-256 of the plan's manifest.
         sample_ratio: Whether the sizes of the groups contradict the randomisation.

@@ -14,10 +14,13 @@ from features.errors import DataError
 from features.intake.log import Business, config_of
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, UPLIFT_MANIFEST
 from features.outputs.manifests import Measurement, PlanManifest, UpliftManifest, read_manifest
+from features.storage.json_files import read_json
 from serving.effects.action_beliefs import ActionBelief, believe_actions
+from serving.optimizer.shared_budget import gain_at, share_budget
 
 LOG = logging.getLogger(__name__)
 WAITING, DUE, EARLY, MEASURED, SUPERSEDED = "waiting", "due", "measured early", "measured", "superseded"
+CURVE_JSON = "curve.json"
 ALL, MONEY = "all", "margin"  # as measurements and plans name them; their modules take seconds to import
 RESPONSES = ("opened", "clicked", "converted")
 Interval = tuple[float, float, float]  # the estimate, and the ends of its interval
@@ -81,6 +84,21 @@ class Campaign:
 
 
 @dataclass(frozen=True)
+class SharedMoney:
+    """How several live plans of one cutoff would best share the money that they spend.
+
+    Attributes:
+        budgets: The money of each plan, by its name.
+        price: What the next unit of money then brings in each.
+        more: How much more they would gain together than now, by their curves.
+    """
+
+    budgets: Mapping[str, float]
+    price: float
+    more: float
+
+
+@dataclass(frozen=True)
 class CampaignOverview:
     """All campaigns of a business.
 
@@ -89,12 +107,15 @@ class CampaignOverview:
         campaigns: The newest cutoff first, and the live plan of a cutoff first.
         beliefs: What is believed of each action of [plan.actions].
         unread: Plans that cannot be read, and why.
+        shared: How the live plans of the newest cutoff would best share what they spend, by one price of money; None
+            if there are fewer than two.
     """
 
     business: str
     campaigns: tuple[Campaign, ...]
     beliefs: tuple[ActionBelief, ...]
     unread: Mapping[str, str]
+    shared: SharedMoney | None = None
 
     @property
     def money(self) -> bool:
@@ -134,15 +155,37 @@ def list_campaigns(business: Business) -> CampaignOverview:
     today = _last_known_day(config, list(measurements.values()))
     campaigns = tuple(_campaign(place, manifest, measurements.get(place.name), today) for place, manifest in plans)
     usable = [(name, each) for name, each in measurements.items() if each.mature and not each.sample_ratio["alarm"]]
-    return CampaignOverview(config.name, campaigns, _beliefs(config, usable), unread)
+    return CampaignOverview(config.name, campaigns, _beliefs(config, usable), unread, _shared(config, campaigns))
+
+
+def _shared(config: Config, campaigns: Sequence[Campaign]) -> SharedMoney | None:
+    """One price of money for the live plans of the newest cutoff that are not measured yet."""
+    newest = max((each.cutoff for each in campaigns), default=None)
+    live = [each for each in campaigns if each.cutoff == newest and each.status in (WAITING, DUE)]
+    curves = {each.name: _curve(config, each) for each in live}
+    if len(live) < 2 or not all(curves.values()):
+        return None
+    best = share_budget(curves, sum(each.spent for each in live))
+    now = sum(gain_at(curves[each.name], each.spent) for each in live)
+    return SharedMoney(best.budgets, best.price, max(best.gain - now, 0.0))
+
+
+def _curve(config: Config, campaign: Campaign) -> list[tuple[float, float]]:
+    """The points (budget, gain) of a plan's curve; none if they cannot be read."""
+    path = config.outputs.plan(campaign.cutoff, campaign.campaign) / CURVE_JSON
+    try:
+        rows = read_json(path, "run `regulars plan` again")
+        return [(float(row["budget"]), float(row["gain"])) for row in rows]
+    except (DataError, OSError, KeyError, TypeError, ValueError) as problem:
+        LOG.warning("%s", problem)
+        return []
 
 
 def _beliefs(config: Config, usable: Sequence[tuple[str, Measurement]]) -> tuple[ActionBelief, ...]:
     if config.plan is None:
         return ()
-    costs = {name: action.cost for name, action in config.plan.actions.items()}
     margin = config.plan.margin if config.has_value else None
-    return believe_actions(costs, margin, usable, _newest_uplift(config), config.serving.interval)
+    return believe_actions(config.plan.actions, margin, usable, _newest_uplift(config), config.serving.interval)
 
 
 def _newest_uplift(config: Config) -> UpliftManifest | None:

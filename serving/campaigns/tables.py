@@ -23,6 +23,7 @@ def overview_document(overview: CampaignOverview) -> dict[str, Any]:
         "campaigns": [_dated(asdict(each)) for each in overview.campaigns],
         "actions": [{**asdict(each), "verdict": verdict(each)} for each in overview.beliefs],
         "next": {**asdict(step), "text": next(iter(next_step_sentences(overview, ENGLISH)))},
+        "shared": asdict(overview.shared) if overview.shared else None,
         "unread": dict(overview.unread),
     }
 

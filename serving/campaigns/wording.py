@@ -104,6 +104,15 @@ def next_step_sentences(overview: CampaignOverview, tr: Language) -> Iterator[st
     for each in overview.campaigns:
         if each.valid is False:
             yield tr("{campaign}: sample-ratio mismatch, so its figures do not count.", campaign=each.name)
+    if overview.shared and overview.shared.more > 0:
+        shared = overview.shared
+        form = NumberFormat(max(shared.budgets.values()), tr)
+        yield tr(
+            "By one price of money, the live plans would gain {more} more together: {budgets}. The next unit of money "
+            "then brings {price} in each.",
+            more=form.money(shared.more), price=f"{shared.price:,.3g}",
+            budgets=tr(", ").join(f"{name} {form.money(money)}" for name, money in shared.budgets.items()),
+        )  # fmt: skip
     newest = next((each for each in overview.campaigns if each.status != SUPERSEDED), None)
     if newest and newest.unmeasurable:
         yield tr(

@@ -124,7 +124,7 @@ def find_what_if(
         DataError: The log breaks its contract.
     """
     risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(log.config.language)
-    if risk < below:
+    if risk < below or not bundle.skill:
         return WhatIf(risk, below)
     catalog = translate_features(catalog, tr)
     customer = row["customer_id"][0].as_py()
@@ -159,6 +159,8 @@ def what_if_lines(what_if: WhatIf, customers: int = 0) -> list[str]:
         return [*lines, f"  it is below already: {what_if.risk:.1%}; set a lower level with --below"]
     for answer in what_if.enough:
         lines += [f"  {answer.risk:>12.1%}  {answer.change.words}", *_reading_lines(answer)]
+    if not what_if.tried:
+        return [*lines, "  no change was tried: there is none, or the model treats everybody alike"]
     if not what_if.enough:
         lines.append(f"  none of the {what_if.tried} changes on the list would be enough")
         if what_if.nearest:

@@ -12,7 +12,7 @@ from typing import Any
 
 from features.campaigns.live_plans import alert_campaign, live_plan
 from serving.nightly.state import DONE, SKIPPED, UNCHANGED, Night, StepOutcome
-from serving.nightly.steps import plan_on_schedule
+from serving.nightly.steps import affordable, plan_on_schedule
 from serving.planning import plan as planning
 
 CONTACT = "contact"  # the action of alerts that a segment crossed a threshold
@@ -48,7 +48,10 @@ def _plan_for_alerts(night: Night) -> StepOutcome:
     if live and not (rules.independent and live.campaign != campaign):
         return StepOutcome(UNCHANGED, f"the plan of campaign {live.campaign} is kept; an alert starts none beside it")
     groups = sorted({alert["segment"] for alert in causes})
-    plan = planning.make_plan(night.log, night.cutoff, config.run.alert_budget, campaign, groups)
+    budget = affordable(config, rules, night.cutoff, config.run.alert_budget)
+    if budget is None:
+        return StepOutcome(SKIPPED, "too little is left of [plan] total_budget for a plan that an alert asks for")
+    plan = planning.make_plan(night.log, night.cutoff, budget, campaign, groups)
     night.alert_plans += [
         {"alert": a["id"], "segment": a["segment"], "campaign": campaign, "cutoff": str(night.cutoff)} for a in causes
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features.campaigns.live_plans import alert_campaign, live_plan, nightly_campaign, superseded_by
+from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, RegularsError
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, plan_name
@@ -33,6 +34,7 @@ from serving.nightly.state import (
     without_quotes,
 )
 from serving.planning import plan as planning
+from serving.planning.money import money_left
 from serving.report import page
 from serving.scoring import run
 from serving.scoring.resumable_run import remove_folder
@@ -165,9 +167,30 @@ def plan_on_schedule(night: Night) -> StepOutcome:
         return StepOutcome(
             SKIPPED, f"not due before {due}" if night.newest else "the log knows later days than this one"
         )
+    if affordable(config, rules, night.cutoff) is None:
+        return StepOutcome(SKIPPED, "too little is left of [plan] total_budget")
     plan = planning.make_plan(night.log, night.cutoff, None, campaign)
     chosen = plan.manifest.customers["with_action"]
     return StepOutcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {plan.spent:,.2f} is spent")
+
+
+def affordable(config: Config, rules: PlanConfig, cutoff: date, budget: float | None = None) -> float | None:
+    """The budget that a plan can have of [plan] total_budget; None if less is left than the cheapest action.
+
+    Args:
+        config: The business.
+        rules: Its [plan].
+        cutoff: The cutoff of the plan.
+        budget: What the plan is meant to spend; None: its share.
+
+    Returns:
+        The budget; without total_budget what the plan is meant to spend, or the config's budget.
+    """
+    left = money_left(config, rules, cutoff)
+    if left is None:
+        return budget if budget is not None else rules.budget
+    money = left.share if budget is None else min(left.left, budget)
+    return money if money >= min(action.cost for action in rules.actions.values()) else None
 
 
 def measure_ended_plans(night: Night) -> StepOutcome:
@@ -217,7 +240,7 @@ def _delivery_findings(night: Night) -> list[Finding]:
 def _train(night: Night, why: str, reason: str = "") -> StepOutcome:
     """Trains and evaluates churn and value, as `regulars train` does; the gates alone decide the promotion."""
     trained = training.train_models(night.log, resume=True)
-    labels, promoted = [version.label for version in trained.versions], trained.decision.promoted
+    labels, promoted = [version.label for version in trained.champions or trained.versions], bool(trained.champions)
     night.trained = {"cutoff": str(night.cutoff), "why": why, "versions": labels, "promoted": promoted}
     result = f"now champion{'s' if len(labels) > 1 else ''}"
     if not promoted:

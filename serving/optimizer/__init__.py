@@ -5,6 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "shared_budget": ["SharedBudget", "gain_at", "share_budget"],
         "allocate": ["Allocation", "BudgetPoint", "allocate_actions", "allocation_problem", "budget_curve"],
         "dual_prices": ["AllocationProblem"],
     },

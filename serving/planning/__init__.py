@@ -7,6 +7,7 @@ __getattr__, __all__ = lazy_exports(
     {
         "cutoff_holdout": ["draw_of"],
         "inputs": ["MONEY"],
+        "money": ["money_left"],
         "plan": ["Plan", "make_plan", "read_plan"],
         "promise": ["evidence_sentences", "gain_sentences"],
         "rules": ["find_plan_manifest", "plan_reference", "plan_rules", "refuse_measured"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,10 @@ from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError
 from features.intake.log import Log
 from serving.effects.action_effects import ActionEffects, load_action_effects
-from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE, draw_cutoff_holdout
+from serving.planning.cutoff_holdout import HELD_OUT_ELSEWHERE, CutoffHoldout, draw_cutoff_holdout
 from serving.planning.eligibility import Eligibility, apply_eligibility_rules
+from serving.planning.holdout import uniform_draws
+from serving.planning.pilot import design_pilot, draw_pilot
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
 
 MONEY, CUSTOMERS_KEPT = "margin", "customers kept"
@@ -39,6 +42,8 @@ class PlanInputs:
         segments: Names of the segments.
         segment_index: (n,) index of each customer's segment.
         minimums: (g,) fewest customers of each segment with an action, among eligible customers not held out.
+        order: (n,) the customers in the order that breaks ties: by id, in a pilot at random.
+        pilot: For a pilot: its `action`, and how many customers are `needed`, `eligible` and `drawn`; None otherwise.
     """
 
     scores: Scores
@@ -54,6 +59,8 @@ class PlanInputs:
     segments: tuple[str, ...]
     segment_index: np.ndarray
     minimums: np.ndarray
+    order: np.ndarray
+    pilot: dict[str, Any] | None = None
 
 
 def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs:
@@ -90,6 +97,11 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
             f"cutoff {cutoff}: none of {table.num_rows:,} scored customers may be contacted ({reasons}); check the "
             "rules of [plan]"
         )
+    order, pilot = np.arange(table.num_rows), None
+    if not scores.manifest.skill:
+        gains[~eligibility.allowed] = -np.inf
+        eligibility, order, pilot = _drawn(table, eligibility, gains, action_effects.on_return, rules, drawn)
+        rules = rules.model_copy(update={"minimums": {}})
     gains[~eligibility.allowed] = -np.inf
     holdout = drawn.held_out & (eligibility.reason_index < 0)
     segments, segment_index, minimums = _minimums(table, rules, (eligibility.reason_index < 0) & ~holdout)
@@ -108,7 +120,27 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
         segments,
         segment_index,
         minimums,
+        order,
+        pilot,
     )
+
+
+def _drawn(
+    table: pa.Table, eligibility: Eligibility, gains: np.ndarray, on_return: np.ndarray, rules: PlanConfig,
+    drawn: CutoffHoldout,
+) -> tuple[Eligibility, np.ndarray, dict[str, Any]]:  # fmt: skip
+    """A pilot's customers: who is in it, all in random order, and what the manifest says of it."""
+    draws = uniform_draws(table["customer_id"].to_pylist(), f"{drawn.key}/pilot", rules.seed)
+    eligible, churn = eligibility.reason_index < 0, table["churn_probability"].to_numpy()
+    pilot = design_pilot(gains[eligible], on_return[eligible], churn[eligible], drawn.share, rules)
+    inside = draw_pilot(eligibility, draws, pilot)
+    facts = {
+        "action": list(rules.actions)[pilot.action],
+        "needed": pilot.needed,
+        "eligible": int(eligible.sum()),
+        "drawn": int((inside.reason_index < 0).sum()),
+    }
+    return inside, np.argsort(draws, kind="stable"), facts
 
 
 def _minimums(

@@ -65,6 +65,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
         "actions": {name: _action_facts(j, rules, inputs, allocation) for j, name in enumerate(names)},
         "segments": {name: _segment_facts(g, names, inputs, allocation) for g, name in enumerate(inputs.segments)},
         "holdout": {"share": inputs.share, "seed": rules.seed, "key": inputs.draw_key, "draw": HOLDOUT_DRAW},
+        **({} if inputs.pilot is None else {"pilot": inputs.pilot}),
         "effects_sha256": inputs.action_effects.digest or None,
         "scores": {key: getattr(inputs.scores.manifest, key) for key in ("models", "data_fingerprint", "parts")},
         "rules": {**rules_json, "exclude": [without_customer_ids(rule) for rule in rules_json["exclude"]]},

@@ -41,11 +41,28 @@ def unmeasurable_actions(table: pa.Table, actions: list[str], share: float) -> d
 
 
 def _customers_needed(meant: pa.Table, share: float, tests: int) -> int:
-    """Customers meant to get an action that detect its expected effect on return, and enough of them held out."""
-    least = int(np.ceil(LEAST_HELD_OUT / share))
+    """As `customers_needed`, for the customers who are meant to get an action."""
     churn = np.asarray(meant["churn_probability"].cast(pa.float64()).fill_null(np.nan).to_numpy())
     effect = np.asarray(meant["effect_return"].cast(pa.float64()).fill_null(np.nan).to_numpy())
-    mean, expected = float(np.mean(1 - churn)), float(np.mean(effect))
+    return customers_needed(float(np.mean(1 - churn)), float(np.mean(effect)), share, tests)
+
+
+def customers_needed(mean: float, expected: float, share: float, tests: int) -> int:
+    """Customers meant to get an action that detect its expected effect on return, and enough of them held out.
+
+    Args:
+        mean: Their mean probability of returning.
+        expected: The expected effect on it.
+        share: Share that is held out, above 0.
+        tests: Number of actions that are compared.
+
+    Returns:
+        The number.
+
+    >>> customers_needed(0.4, 0.1, 0.5, 1), customers_needed(0.4, 0.0, 0.5, 1)
+    (754, 20)
+    """
+    least = int(np.ceil(LEAST_HELD_OUT / share))
     if not np.isfinite(mean) or not np.isfinite(expected) or not expected:
         return least
     reach = NormalDist().inv_cdf(1 - ALPHA / tests / 2) + NormalDist().inv_cdf(POWER)

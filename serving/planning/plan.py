@@ -37,6 +37,7 @@ from serving.planning.explore import explored_plan, exploring_facts
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.measurability import unmeasurable_actions
+from serving.planning.money import look_ahead, money_left
 from serving.planning.power import holdout_power
 from serving.planning.rules import find_plan_manifest, plan_rules, refuse_measured
 from serving.planning.table import plan_table
@@ -126,8 +127,8 @@ def make_plan(
         DataError: Nobody is eligible, or a table cannot be read.
     """
     with opened(business) as log:
-        rules = plan_rules(log.config, budget, campaign, only)
-        return _plan_campaign(log, as_date(cutoff), rules)
+        day = as_date(cutoff)
+        return _plan_campaign(log, day, plan_rules(log.config, budget, campaign, only, day))
 
 
 def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
@@ -136,7 +137,11 @@ def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     refuse_measured(config.outputs.plan(day, rules.campaign))
     inputs = collect_plan_inputs(log, rules, day)
     problem = _plan_problem(inputs, rules)
-    allocation = allocate_actions(problem, inputs.segments, list(rules.actions))
+    ordered = problem if inputs.pilot is None else problem.subset(inputs.order)
+    allocation = allocate_actions(ordered, inputs.segments, list(rules.actions))
+    choice = np.empty_like(allocation.choice)
+    choice[inputs.order] = allocation.choice
+    allocation = replace(allocation, choice=choice)
     points = _curve_points(problem, rules, allocation)
     best, (allocation, explored) = allocation.gain, explored_plan(problem, allocation, inputs, rules)
     folder = config.outputs.plan(day, rules.campaign)
@@ -150,6 +155,8 @@ def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     manifest["past"] = {"before": str(summary.day), **summary.marks}
     spread = _spend_spread(config, summary.spread) if inputs.objective == MONEY else None
     manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
+    left = money_left(config, rules, day)
+    manifest["money"] = look_ahead(left, problem, allocation) if left else None
     manifest["send"] = send_times(rules, day)
     manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
     with atomic_folder(folder) as staging:

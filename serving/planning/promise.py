@@ -12,8 +12,21 @@ from serving.language.messages import Language
 MONEY, RETURN = "margin", "return"  # the objective and the outcome, as manifests name them
 
 
+def pilot_sentence(facts: PlanManifest, tr: Language) -> str:
+    """Say how a pilot chooses its customers; empty where scores choose."""
+    if facts.pilot is None:
+        return ""
+    slots = {name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.pilot.items()}
+    return tr(
+        "So this plan is a pilot, which does not choose by score: of {eligible} eligible customers, {drawn} are drawn "
+        "at random for one action, {action}. To detect its expected effect takes about {needed}. Minimum shares of "
+        "segments do not apply.",
+        **slots,
+    )
+
+
 def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
-    """Yield the expected gain with its credible interval, the probability of a loss, and what exploring costs.
+    """Yield the expected gain and its risk, what exploring costs, and what more money would bring.
 
     Args:
         facts: The manifest of the plan, also of an earlier version.
@@ -21,10 +34,20 @@ def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Ite
         tr: The language.
 
     Yields:
-        One to three sentences.
+        Sentences; if an interval or a probability is unknown, why.
     """
     yield from _gain_and_risk(facts, form, tr)
     yield from exploring_sentences(facts, form, tr)
+    price = facts.prices.get("budget")
+    if price is not None:
+        yield tr("The next unit of money would bring {gain}.", gain=f"{price:,.3g}")
+    if facts.money and facts.money["gain"] is not None and facts.money["bound"] is not None:
+        yield tr(
+            "Until {until}, {left} of {total} is left for {n} plans, this one included. If the coming cutoffs are like "
+            "this one, these plans gain {gain} together; no split of the money gains more than {bound}.",
+            until=facts.money["until"], n=f"{facts.money['plans']:,}",
+            **{name: form.money(facts.money[name]) for name in ("left", "total", "gain", "bound")},
+        )  # fmt: skip
 
 
 def _gain_and_risk(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:

@@ -11,10 +11,15 @@ from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import RefusedError, UsageError
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
+from serving.planning.money import money_left, share_of_budget
 
 
 def plan_rules(
-    config: Config, budget: float | None, campaign: str | None, only: Sequence[str] | None = None
+    config: Config,
+    budget: float | None,
+    campaign: str | None,
+    only: Sequence[str] | None = None,
+    cutoff: date | None = None,
 ) -> PlanConfig:
     """The config's [plan] with the options of the command.
 
@@ -23,12 +28,14 @@ def plan_rules(
         budget: Upper limit of the total cost; None: the config's.
         campaign: Name of the campaign; None: the config's.
         only: The groups whose customers alone get actions; None: the config's.
+        cutoff: The cutoff of the plan, if it shares the money of a period ([plan] total_budget).
 
     Returns:
-        The rules.
+        The rules; `budget` is set.
 
     Raises:
         UsageError: There is no [plan], an option is not valid, or the budget is below the cheapest action.
+        RefusedError: More money was asked for than is left.
     """
     if config.plan is None:
         raise UsageError(
@@ -44,6 +51,8 @@ def plan_rules(
             f"--budget must be 0 or more (found {values['budget']}), and --campaign a name of letters, digits (of any "
             f"script), '.', '_' and '-' (found {values['campaign']!r})"
         ) from None
+    if cutoff is not None and (left := money_left(config, rules, cutoff)):
+        rules = rules.model_copy(update={"budget": share_of_budget(left, config.plan.budget, budget)})
     if rules.budget is None:
         raise UsageError("no budget: give --budget, or set [plan] budget")
     name, cheapest = min(rules.actions.items(), key=lambda item: item[1].cost)

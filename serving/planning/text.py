@@ -13,7 +13,8 @@ from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
-from serving.planning.promise import evidence_sentences, exploring_sentences
+from serving.planning.promise import evidence_sentences, exploring_sentences, pilot_sentence
+from serving.scoring.value_tiers import NO_SKILL
 
 CURVE_LINES, ENOUGH_POWER = 8, 0.8  # points of the curve that are printed; power that needs no more customers
 MOSTLY_UNKNOWN = 0.05  # a list of which a smaller share is in the log matches almost nobody
@@ -23,6 +24,7 @@ def plan_text(plan: Plan) -> str:
     """The plan in words, ending with the budget curve; effects that are assumed are marked."""
     facts = plan.manifest
     parts = [
+        _pilot_lines(facts),
         [*_customer_lines(facts), *_other_plan_lines(plan)],
         [*_action_table(facts), *_unmeasurable_lines(facts)],
         _gain_lines(facts),
@@ -31,6 +33,11 @@ def plan_text(plan: Plan) -> str:
         _curve_table(plan),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
+
+
+def _pilot_lines(facts: PlanManifest) -> list[str]:
+    """What scores without skill mean for the plan; empty where scores choose."""
+    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, ENGLISH)]
 
 
 def _customer_lines(facts: PlanManifest) -> list[str]:
@@ -109,7 +116,8 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
     form, money = _money_format(facts), facts.objective == MONEY
     what = "expected gain (margin on the value saved, minus cost)" if money else "customers expected to be kept"
     lines = [
-        f"spent {form(facts.spent)} of {form(facts.budget)}",
+        f"spent {form(facts.spent)} of {form(facts.budget)}; the next unit of money {_adds(facts.prices['budget'])}",
+        *_money_lines(facts),
         f"{what}: {form(facts.gain)}; no plan within these limits reaches more than {form(facts.bound)} "
         f"(gap {facts.gap:.4%})",
     ]
@@ -124,12 +132,30 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
     lines += [f"  {each}" for each in exploring_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
     prices = facts.prices
-    limits = [f"the next unit of money {_adds(prices['budget'])}"] if "budget" in facts.binding else []
+    limits = ["the budget"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
         for name, price in prices[kind].items():
             label = f"{kind} of {name}" if kind == "capacity" else f"minimum share of {name!r}"
             limits += [words.format(name, _adds(price))] if label in facts.binding else []
     return [*lines, "binding limits: " + ("; ".join(limits) if limits else "none: every action that pays is taken")]
+
+
+def _money_lines(facts: PlanManifest) -> list[str]:
+    """What is left of the money of a period, and what the plans to come may gain with it."""
+    money, form = facts.money, _money_format(facts)
+    if not money:
+        return []
+    lines = [
+        f"  until {money['until']}, {form(money['left'])} of {form(money['total'])} is left for {money['plans']:,} "
+        f"plans, this one included: {form(money['share'])} each"
+    ]
+    if money["gain"] is None or money["bound"] is None:
+        return lines
+    return [
+        *lines,
+        f"  if the coming cutoffs are like this one, these plans gain {form(money['gain'])} together, and no split of "
+        f"the money gains more than {form(money['bound'])}",
+    ]
 
 
 def _source_notes(facts: PlanManifest) -> list[str]:

@@ -54,6 +54,10 @@ LIST_DAMAGED = (
     "is damaged: who was forgotten before is unknown, so no command reads the log. Restore it from a backup, or remove "
     "it and forget everybody on it again"
 )
+NOWHERE = (
+    "no file of the output names the customer, and the log could not be searched. The customer is put on the list of "
+    "the forgotten all the same, so that no later command reads their rows: check that the id is the right one"
+)
 HASHED = re.compile("[0-9a-f]{32}")
 
 
@@ -127,7 +131,8 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
         What was, or would be, removed.
 
     Raises:
-        DataError: No output and no table has the customer, or the database does not answer.
+        DataError: No output and no table has the customer, though the log could be searched; or the database does not
+            answer.
         RefusedError: A scoring run, another removal, or another command is using the output.
         UsageError: The output cannot be written to, or there is no key for hashed ids.
     """
@@ -136,8 +141,10 @@ def forget_customer(config: Config, customer: str, confirmed: bool) -> Forgotten
         places = apply_staged(config.output, _new_erasure(config, set()).folders)
         search = _search(config, customer)
         if not search.recognised:
-            discard_staged(search.erasure)
-            raise _unknown_customer(config, customer, search)
+            if search.member is not None:
+                discard_staged(search.erasure)
+                raise _unknown_customer(config, customer, search)
+            search.notes.append(NOWHERE)
         places += changes_in_words(search.erasure.changes)
         if confirmed:
             _erase(config, search)

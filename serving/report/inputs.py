@@ -31,10 +31,11 @@ from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
 from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
-from training.registry.models import load_evaluation
+from training.registry.models import load_evaluation, load_run_params
 
 LOG = logging.getLogger(__name__)
 BROKEN = (ValueError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException, RegularsError)
+EVALUATED_WITHOUT = ("calibration", "tuning")
 CARD = ("segmentation", "segment", "customers", "share", "churn_probability", "value", "value_at_risk", "rule")
 MOVE = ("segmentation", "from_cutoff", "to_cutoff", "from_segment", "to_segment", "customers", "share")
 
@@ -100,13 +101,14 @@ class PastPlan:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything that the report is made from."""
+    """Everything that the report is made from; `without`: what the evaluated models had to do without."""
 
     scores: Scores
     tr: Language
     drivers: dict[str, list[Driver]]
     advice: dict[str, str]
     evaluation: Evaluation | None
+    without: tuple[str, ...]
     audit: OptionalInput
     segments: OptionalInput
     plan: OptionalInput
@@ -133,7 +135,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         tr,
         translate_drivers(scores.manifest.drivers, config, tr),
         config_advice(config),
-        _evaluation(config, scores),
+        *_evaluation(config, scores),
         _audit(config, tr),
         _segments(config, scores, tr),
         _plan(config, scores, tr),
@@ -141,19 +143,21 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
         read_history(config, scores.cutoff),
-        notes_on_scores(config, scores.manifest, scores.cutoff, tr),
+        notes_on_scores(config.task.timezone, scores.manifest, scores.cutoff, tr),
     )
 
 
-def _evaluation(config: Config, scores: Scores) -> Evaluation | None:
-    """Read the evaluation of the models; None if the training run is gone."""
+def _evaluation(config: Config, scores: Scores) -> tuple[Evaluation | None, tuple[str, ...]]:
+    """Read the evaluation of the models, and what the evaluated ones lacked; None if the training run is gone."""
     models = scores.manifest.models
     try:
         model = models.get("value") or models.get("churn") or {"label": ""}
-        return load_evaluation(config, model.get("run_id", ""))
+        run = model.get("run_id", "")
+        lacking = load_run_params(config, run).get("evaluated_without", "").split(" and ") if run else ()
+        return load_evaluation(config, run), tuple(name for name in lacking if name in EVALUATED_WITHOUT)
     except (UsageError, *BROKEN) as problem:
         LOG.warning("the report cannot say how good the predictions are: %s", problem)
-        return None
+        return None, ()
 
 
 def _audit(config: Config, tr: Language) -> OptionalInput:

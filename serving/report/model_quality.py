@@ -21,6 +21,7 @@ from serving.charts import (
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_
 from training.evaluation.evaluate import CONFIDENCE, HIGHER_IS_BETTER, OURS, Evaluation
+from training.evaluation.leavers import EXPECTED
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,9 @@ METRICS = (
 CHARTED = ("auc", "brier", "gini", "mae")
 TABLE_METRICS = ("auc", "brier", "gini", "total_error", "mae")
 BASELINE_MEANINGS = {
+    N_("everybody alike"): N_(
+        "the same for every customer: the share of leavers and the mean value of the newest known cutoff"
+    ),
     N_("recency alone"): N_("risk from the days since the last order only"),
     N_("past mean rate"): N_("every customer keeps their own average past rate"),
     N_("logistic regression on RFM"): N_("a standard classifier on recency, frequency and monetary value"),
@@ -241,11 +245,15 @@ def _sentences(ours: dict[str, Any], risk_groups: Sequence[dict[str, Any]], form
         expected, observed = (
             sum(row[name] * row["customers"] for row in risk_groups) for name in ("predicted", "actual")
         )
-        yield tr(
-            "How many leave: about {expected} were expected to leave, {observed} left.",
-            expected=f"{expected:,.0f}",
-            observed=f"{observed:,.0f}",
-        )
+        slots = {"expected": f"{expected:,.0f}", "observed": f"{observed:,.0f}"}
+        if leavers := ours.get(EXPECTED):
+            yield tr(
+                "How many leave: about {expected} were expected to leave (prediction interval {low} to {high}), "
+                "{observed} left.",
+                low=f"{leavers['low']:,.0f}", high=f"{leavers['high']:,.0f}", **slots,
+            )  # fmt: skip
+        else:
+            yield tr("How many leave: about {expected} were expected to leave, {observed} left.", **slots)
         inside = sum(row["low"] <= row["predicted"] <= row["high"] for row in risk_groups)
         if all(row["low"] < row["high"] for row in risk_groups if 0 < row["actual"] < 1):
             yield tr(

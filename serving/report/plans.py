@@ -24,7 +24,7 @@ from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.planning.inputs import MONEY
-from serving.planning.promise import evidence_sentences, gain_sentences
+from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
 from serving.report.text import ReportWording
 
@@ -58,6 +58,7 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
 def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
     """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
     tr, count = wording.tr, facts.customers
+    yield from filter(None, [pilot_sentence(facts, tr)])
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",

@@ -101,6 +101,9 @@ def key_figures(
 
 def _customers(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
     tr = wording.tr
+    if not wording.skill:
+        text = tr("of {all} scored customers, all with the same risk.", all=f"{top.customers:,}")
+        return KeyFigure("number-customers", tr("Expected leavers"), f"{top.leaving:,.0f}", text, "trust")
     text = tr(
         "of {all} scored customers are more likely to leave than to stay; the risks of all customers add up to "
         "about {leaving} leavers.",
@@ -151,6 +154,9 @@ def _value(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
 
 def _trust(wording: ReportWording, quality: Mapping[str, Any] | None) -> KeyFigure:
     tr, title = wording.tr, wording.tr("How reliable this is")
+    if not wording.skill:
+        text = tr("the tested models are no better than the same risk and value for everybody.")
+        return KeyFigure("number-trust", title, tr("alike"), text, "trust")
     ours = quality["ours"] if quality else {}
     if not quality or "auc" not in ours:
         text = tr("because there is no test of this model on unseen data.")
@@ -207,9 +213,9 @@ def next_steps(wording: ReportWording, inputs: ReportInputs, scores: pd.DataFram
         *_alerts(wording, inputs),
         *_plan(wording, inputs),
         *_measure(wording, inputs),
-        *_segment(wording, inputs, scores),
+        *(_segment(wording, inputs, scores) if wording.skill else ()),
     ]
-    return steps[:STEPS]
+    return steps[:STEPS] or [_pilot(wording, inputs)]
 
 
 def _alerts(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]:
@@ -258,6 +264,19 @@ def _measure(wording: ReportWording, inputs: ReportInputs) -> Iterator[NextStep]
                 wording.tr("its horizon is over: run `regulars measure {name}` to measure the effect.", name=name),
                 "past",
             )
+
+
+def _pilot(wording: ReportWording, inputs: ReportInputs) -> NextStep:
+    """Where no segment is to act on: draw customers at random and measure an action on them."""
+    command = f"regulars plan --cutoff {inputs.scores.cutoff} --budget B"
+    return NextStep(
+        wording.tr("pilot"),
+        wording.tr("customers drawn at random"),
+        wording.tr(
+            "run `{command}`: it draws as many as it takes to measure whether an action helps.", command=command
+        ),
+        "plan",
+    )
 
 
 def _segment(wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame) -> Iterator[NextStep]:

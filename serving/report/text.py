@@ -28,6 +28,7 @@ class ReportWording:
         last: The last day of the horizon.
         days: The length of the horizon.
         interval: The probability of the prediction intervals of value.
+        skill: Whether the scores tell customers apart.
     """
 
     tr: Language
@@ -39,6 +40,7 @@ class ReportWording:
     last: date
     days: int
     interval: float
+    skill: bool
 
     def name(self, name: str) -> str:
         """Translate the name of a group, an action or a reason; names of the user stay as they are."""
@@ -78,4 +80,5 @@ def report_wording(scores: Scores, money: bool, mean: float, tr: Language) -> Re
         last=scores.cutoff + timedelta(days - 1),
         days=days,
         interval=scores.manifest.interval,
+        skill=scores.manifest.skill,
     )

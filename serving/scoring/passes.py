@@ -166,7 +166,7 @@ def write_features(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) ->
     log.write(path)
     if not open_parquet_rows(path).num_rows:
         remove_folder(run.folder)
-        raise empty_cohort_error(job.config, job.cutoff)
+        raise empty_cohort_error(job.config.task, job.cutoff)
     with explain_write_errors(job):
         run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_files(path)])
 
@@ -205,7 +205,8 @@ def _cohort_predictions(
     file = run.folder / PREDICTIONS_FILE
     if not run.finished_step("standing"):
         predicted = passes.predict_all(job, rows)
-        assigned = value_tiers.assign_groups(predicted["churn_probability"], predicted.pop("worth"))
+        skill = job.models.richest.bundle.skill
+        assigned = value_tiers.assign_groups(predicted["churn_probability"], predicted.pop("worth"), skill)
         groups = {name: values.astype(str) for name, values in assigned.items()}
         with explain_write_errors(job):
             save_arrays({**predicted, **groups, "sampled": sample_for_directions(rows.column("customer_id"))}, file)

@@ -6,7 +6,8 @@ the rest. Without money, orders a month count instead or, with contracts, the pr
 Segment: 'save first' are the fewest customers who together hold half of the value at risk, which is what an action can
 save. Of the others, those of the low tier who are likelier to leave than to stay are 'let go'; the rest are 'keep',
 'grow' and 'maintain' by tier. (In version 1, 'save first' were all of the high and middle tiers who were likelier to
-leave than to stay.)
+leave than to stay.) Where the model treats everybody alike, there is nothing to rank by: everybody is of the tier
+'middle' and the segment 'maintain'.
 """
 
 from __future__ import annotations
@@ -41,6 +42,12 @@ SEGMENT_RULES = {  # for readers, by the version of the rules
         "maintain": N_("of the others: likelier to stay, tier low"),
     },
 }
+ALIKE = {"tier": "middle", "segment": "maintain"}
+ALIKE_RULE = N_("everybody: the model does not tell customers apart")
+NO_SKILL = N_(
+    "No better than treating everybody alike: no model tells the customers of this business apart, so every customer "
+    "has the same risk and value, without reasons."
+)
 WORTH_FEATURES = ("orders_rate_ever", "subscription_price", "tenure_days")  # the first one that exists is used
 
 
@@ -98,15 +105,18 @@ def segment_rules(version: int) -> dict[str, str]:
     return SEGMENT_RULES.get(version, SEGMENT_RULES[1])
 
 
-def assign_groups(churn: np.ndarray, worth: np.ndarray) -> dict[str, np.ndarray]:
+def assign_groups(churn: np.ndarray, worth: np.ndarray, skill: bool = True) -> dict[str, np.ndarray]:
     """Assign the score columns 'tier' and 'segment' (n,) to all customers of a cutoff.
 
     Args:
         churn: The probability of churn (n,).
         worth: What they would bring if they stayed (n,).
+        skill: Whether the model tells customers apart.
 
     Returns:
         Both columns by name.
     """
+    if not skill:
+        return {name: np.full(len(churn), group, object) for name, group in ALIKE.items()}
     tiers = assign_tiers(worth)
     return {"tier": tiers, "segment": assign_segments(tiers, churn, worth)}

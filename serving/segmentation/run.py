@@ -35,6 +35,7 @@ from features.storage.atomic_files import atomic_folder
 from features.storage.json_files import document_text, file_digest, json_digest
 from serving.language.messages import get_language
 from serving.scoring.score_tables import Scores, read_scores, refuse_other_zone
+from serving.scoring.value_tiers import ALIKE_RULE
 from serving.segmentation import affinity, lifecycle_stages, profiles
 from serving.segmentation.advice import config_advice
 from serving.segmentation.assignments import (
@@ -108,6 +109,8 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
         "channels": _channels(history, len(now)),
     }
     manifest = _build_manifest(config, scores, history, tables, micro_segments)
+    if not scores.manifest.skill:
+        manifest["skill"] = False
     folder = config.outputs.segments(scores.cutoff)
     _write_tables(folder, tables, manifest)
     return Segmentation(folder, tables, SegmentManifest.model_validate(manifest))
@@ -170,7 +173,7 @@ def _segment_rows(
             words = {
                 "rule": rule,
                 "sets_apart": differences[place],
-                "treatment": tr(advice.get(group) or advice.get(mostly, "")),
+                "treatment": "" if rule == tr(ALIKE_RULE) else tr(advice.get(group) or advice.get(mostly, "")),
             }
             rows.append({"segmentation": grouping.name, "segment": group, **figures[place], **words})
     return pa.Table.from_pylist(rows, SEGMENTS_SCHEMA)

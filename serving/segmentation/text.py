@@ -9,6 +9,7 @@ from typing import Any
 from features.config.segments import LIFECYCLE_STAGES
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_
+from serving.scoring.value_tiers import NO_SKILL
 from serving.segmentation.run import Segmentation
 from serving.segmentation.transitions import NOT_YET
 
@@ -32,7 +33,8 @@ def segments_text(segmentation: Segmentation) -> str:
     cards, manifest = segmentation.tables["segments"].to_pylist(), segmentation.manifest
     mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest.customers, 1)
     form = NumberFormat(mean)
-    lines = [f"{manifest.customers:,} customers at {manifest.cutoff}, rules of version {manifest.rules['version']}"]
+    lines = [] if manifest.skill else [NO_SKILL, ""]
+    lines += [f"{manifest.customers:,} customers at {manifest.cutoff}, rules of version {manifest.rules['version']}"]
     for name, title in TITLES.items():
         rows = [row for row in cards if row["segmentation"] == name and row["customers"]]
         lines += ["", *_cards(title, rows, form)] if rows else []

@@ -67,9 +67,9 @@ def test_settings_that_are_done_are_not_run_again(
     first = aa.print_false_effects([customers], 2, tmp_path / "results.jsonl")
     monkeypatch.setattr(aa, "rejections", None)
     again = aa.print_false_effects([customers], 2, tmp_path / "results.jsonl")
-    aa.print_power(again, 2)
+    aa.print_power([customers], again, 2)
     assert all((first[key][name] == again[key][name]).all() for key in first for name in first[key])
-    assert len(first) == 2 and "Ours minus the best" in capsys.readouterr().out
+    assert len(first) == 2 and "Ours minus the best valid test" in capsys.readouterr().out
 
 
 def test_the_permuted_t_is_welch_s() -> None:

@@ -44,6 +44,7 @@ def test_figures_have_intervals_and_a_ladder_at_the_last_cutoff(learned: FittedM
     last = metrics[metrics.cutoff == learned.split.test.test]
     assert set(last.model) == {
         "regulars",
+        "everybody alike",
         "recency alone",
         "past mean rate",
         "logistic regression on RFM",

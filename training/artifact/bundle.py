@@ -91,6 +91,11 @@ class ModelBundle:
     levels: Levels = field(default_factory=dict)
 
     @property
+    def skill(self) -> bool:
+        """Whether it tells customers apart: false for the model that treats everybody alike."""
+        return bool(self.facts.get("skill", True))
+
+    @property
     def digest(self) -> str:
         """A digest that changes when anything that a prediction depends on changes."""
         return digest_of(self._index())

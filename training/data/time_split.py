@@ -47,7 +47,10 @@ class TimeSplit:
     def shortfall(self) -> str:
         """What had to be left out because the log is short, in words; empty if nothing."""
         if self.calibration is None:
-            return "the log is too short for a calibration cutoff and for tuning: defaults are used, uncalibrated"
+            return (
+                "the log is too short to calibrate the evaluated model and to tune: the evaluated model is "
+                "uncalibrated, and default parameters are used"
+            )
         return "" if self.folds else "the log is too short for tuning on earlier cutoffs: default parameters are used"
 
 

@@ -1,4 +1,4 @@
-"""The baselines: recency alone, the past mean rate, a logistic regression on RFM, BG/NBD, and plain LightGBM."""
+"""The baselines: everybody alike, recency, the past mean rate, logistic regression on RFM, BG/NBD, plain LightGBM."""
 
 from __future__ import annotations
 
@@ -19,8 +19,24 @@ from training.models.churn import ChurnClassifier
 from training.models.spend import SpendRegressor
 
 SEED = 0
-PLAIN_LIGHTGBM = "plain LightGBM"
+EVERYBODY_ALIKE, PLAIN_LIGHTGBM = "everybody alike", "plain LightGBM"
 PLAIN_TREES: dict[str, Any] = {"n_estimators": 120, "learning_rate": 0.05, "feature_fraction": 0.5}
+
+
+def everybody_alike_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
+    """The share of leavers and the mean value of the newest training cutoff, for everybody.
+
+    Args:
+        train: Training rows.
+        test: The rows to predict (n).
+        horizon: Of the labels.
+
+    Returns:
+        Predictions for the test rows.
+    """
+    newest = train.take(train.dates == train.dates.max())
+    value = np.full(len(test), newest.spend.mean()) if np.any(train.value) else None
+    return Prediction(np.full(len(test), newest.churned.mean()), value)
 
 
 def recency_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
@@ -135,6 +151,7 @@ def lightgbm_baseline(train: Sample, test: Sample, horizon: Window) -> Predictio
 
 Baseline = Callable[[Sample, Sample, Window], Prediction]
 BASELINES: dict[str, Baseline] = {
+    EVERYBODY_ALIKE: everybody_alike_baseline,
     "recency alone": recency_baseline,
     "past mean rate": past_rate_baseline,
     "logistic regression on RFM": rfm_baseline,

@@ -8,6 +8,7 @@ resampling adds noise: their resamples are shifted so that their mean is the est
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -24,6 +25,7 @@ from training.evaluation.metrics import BEST, GROUPS, Figures, churn_metrics, di
 OURS = "regulars"
 CONFIDENCE = 0.95
 MAX_WEIGHTS, WEIGHTS_PER_BLOCK = 12_000_000, 2_000_000
+MAX_THREADS = 2  # each holds a block of resamples
 MIN_SEGMENT_SIZE, MAX_SEGMENTS, MAX_SEGMENT_LEVELS = 30, 12, 6
 MIN_GROUP_SIZE = 10
 HIGHER_IS_BETTER = frozenset({"auc", "average_precision", "resolution", "spearman", "gini"})
@@ -94,7 +96,14 @@ def evaluate_predictions(
     Returns:
         Metrics, differences and calibration groups.
     """
-    figures = {name: _bootstrap_metrics(p, truth, seed, resamples) for name, p in predictions.items()}
+    with ThreadPoolExecutor(MAX_THREADS) as threads:  # NumPy computes outside of Python's lock
+        figures = dict(
+            zip(
+                predictions,
+                threads.map(lambda p: _bootstrap_metrics(p, truth, seed, resamples), predictions.values()),
+                strict=True,
+            )
+        )
     rows = [row for name, metrics in figures.items() for row in _metric_rows(name, metrics, "all", len(truth))]
     common: dict[str, Any] = {"seed": seed, "resamples": resamples}
     group_tables = [calibration_groups(predictions[OURS], truth, cutoff, **common)]

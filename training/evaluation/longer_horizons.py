@@ -20,7 +20,14 @@ from features.task import Window
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.prediction import Prediction, PredictionInterval
 from training.data.time_split import Sample, sample_at, why_too_few
-from training.evaluation.baselines import PLAIN_LIGHTGBM, PLAIN_TREES, btyd_baseline, past_rate_baseline
+from training.evaluation.baselines import (
+    EVERYBODY_ALIKE,
+    PLAIN_LIGHTGBM,
+    PLAIN_TREES,
+    btyd_baseline,
+    everybody_alike_baseline,
+    past_rate_baseline,
+)
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.models.base_models import has_money
 from training.models.ensemble import fit_ensemble
@@ -102,11 +109,12 @@ def _predict_with_ours(snapshots: Snapshots, config: Config, column: str, cutoff
 def _evaluate_column(
     snapshots: Snapshots, config: Config, column: str, train_cutoffs: Sequence[date], cutoff: date, ours: Prediction
 ) -> Evaluation:
-    """Evaluates our model, the past mean rate, BG/NBD and plain LightGBM over the same horizon."""
+    """Evaluates our model, everybody alike, the past mean rate, BG/NBD and plain LightGBM over the same horizon."""
     horizon, settings = snapshots.task.longer[column], config.training
     samples = sample_at(snapshots.as_known(cutoff), train_cutoffs), sample_at(snapshots, [cutoff])
     train, truth = (_with_value_over(sample, column) for sample in samples)
     baselines = {
+        EVERYBODY_ALIKE: everybody_alike_baseline(train, truth, horizon),
         "past mean rate": past_rate_baseline(train, truth, horizon),
         "BG/NBD and Gamma-Gamma": btyd_baseline(train, truth, horizon),
         PLAIN_LIGHTGBM: _lightgbm(train, truth, ours.churn),

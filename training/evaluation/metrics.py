@@ -206,7 +206,7 @@ def spearman(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> 
 
 
 def gini(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Normalised Gini: how unequal `actual` is in the order of `predicted`, over that in its own order.
+    """Normalised Gini: how unequal `actual` is in the order of `predicted`, ties as equal, over that in its own order.
 
     Args:
         actual: Actual values (n,).
@@ -216,14 +216,15 @@ def gini(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.n
     Returns:
         Normalised Gini coefficients (b,); 1 is a perfect order.
 
-    >>> gini(np.array([0.0, 1.0, 5.0]), np.array([0.1, 0.2, 0.3]), np.ones((1, 3))).round(6).tolist()
-    [1.0]
+    >>> actual, ones = np.array([0.0, 1.0, 5.0]), np.ones((1, 3))
+    >>> [gini(actual, np.array(p), ones).round(6).tolist() for p in ([0.1, 0.2, 0.3], [0.2, 0.2, 0.2])]
+    [[1.0], [0.0]]
     """
 
     def area(by: np.ndarray) -> np.ndarray:
-        order = np.argsort(-by, kind="stable")
-        w, spent = weights[:, order], weights[:, order] * actual[order]
-        share = np.cumsum(spent, axis=1) - spent / 2
+        sum_by_value = _sum_by_value(by)
+        w, spent = sum_by_value(weights), sum_by_value(weights * actual)
+        share = _reverse_cumsum(spent) - spent / 2
         return (w * share).sum(axis=1) / _zero_to_nan(w.sum(axis=1) * spent.sum(axis=1)) - 0.5
 
     return area(predicted) / _zero_to_nan(area(actual))

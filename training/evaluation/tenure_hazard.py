@@ -9,7 +9,7 @@ import numpy as np
 from features.task import Task, Window
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.baselines import BASELINES, PLAIN_LIGHTGBM
+from training.evaluation.baselines import BASELINES, EVERYBODY_ALIKE, PLAIN_LIGHTGBM
 
 AGE = "subscription_age_days"
 SHRINK = 50.0  # customers' worth of the mean hazard that each age is drawn towards
@@ -42,7 +42,11 @@ def tenure_hazard_baseline(train: Sample, test: Sample, horizon: Window) -> Pred
 def baselines_for(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window], Prediction]]:
     """The baselines for a task, by name; those based on silence since the last order do not suit contracts."""
     return (
-        {"tenure hazard": tenure_hazard_baseline, PLAIN_LIGHTGBM: BASELINES[PLAIN_LIGHTGBM]}
+        {
+            EVERYBODY_ALIKE: BASELINES[EVERYBODY_ALIKE],
+            "tenure hazard": tenure_hazard_baseline,
+            PLAIN_LIGHTGBM: BASELINES[PLAIN_LIGHTGBM],
+        }
         if task.contractual
         else BASELINES
     )

@@ -69,7 +69,7 @@ def _fit_around_level(
     counts = (actual > 0) | (returns >= 1)
     value, ratio = (returns * spend)[counts], actual[counts] / spend[counts]
     order = np.argsort(value, kind="stable")
-    groups = np.array_split(order, int(np.clip(len(order) // FEWEST, 1, GROUPS)))
+    groups = np.array_split(order, int(np.clip(len(order) // FEWEST, 1, min(GROUPS, len(np.unique(value))))))
     centres = np.maximum.accumulate([float(np.mean(np.log(value[g]))) for g in groups])
     spread = Spread(
         inside=inside,

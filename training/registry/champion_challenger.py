@@ -21,7 +21,9 @@ from training.artifact.model_files import BundleError
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
 from training.evaluation import metrics
+from training.evaluation.baselines import EVERYBODY_ALIKE
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
+from training.evaluation.skill import Skill, assess_skill
 from training.registry.aliases import CHAMPION
 from training.registry.compatibility import learned_until
 from training.registry.models import Champion
@@ -98,6 +100,36 @@ def compare_with_champions(
         how = f"its logged figures at this cutoff, unpaired, because {problem}"
         return ChampionComparison(table, cutoff, len(truth), how)
     return ChampionComparison(_paired_differences(None), cutoff, len(truth), problem=problem)
+
+
+def champion_skill(
+    evaluation_bundle: ModelBundle, alike: ModelBundle, truth: Sample, cutoff: date, champions: CurrentChampions,
+    config: Config, own: str = "",
+) -> Skill | None:  # fmt: skip
+    """The champions' own skill at a cutoff that they were not fitted on.
+
+    Args:
+        evaluation_bundle: The challenger as evaluated, which shows what is compatible with `truth`.
+        alike: Everybody alike, from what was known at the cutoff.
+        truth: The customers of `cutoff` with their labels.
+        cutoff: The last mature cutoff.
+        champions: The champions.
+        config: The business, with seed and resamples.
+        own: Digest of the user's own features in `truth`.
+
+    Returns:
+        The skill; None if the champions cannot be evaluated there.
+    """
+    if champions.problem:
+        return None
+    *_, predicted = _predict_with_champions(champions, evaluation_bundle, truth, cutoff, own)
+    if predicted is None:
+        return None
+    both = {OURS: predicted, EVERYBODY_ALIKE: _prediction(alike.predict(truth.features))}
+    settings = config.training
+    return assess_skill(
+        evaluate_predictions(both, truth, cutoff, seed=settings.seed, resamples=settings.bootstrap), cutoff
+    )
 
 
 def _predict_with_champions(

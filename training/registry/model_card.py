@@ -13,6 +13,8 @@ from features.snapshots.build import Snapshots
 from training.artifact.bundle import ModelBundle
 from training.evaluation import longer_horizons, metrics
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
+from training.evaluation.leavers import leaver_lines
+from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels
 from training.registry.champion_challenger import TITLES
 from training.registry.provenance import code_version, package_version
@@ -42,7 +44,7 @@ def model_card_text(fitted: FittedModels, snapshots: Snapshots, config: Config, 
     """
     name = escape_markdown(config.name)
     parts = [
-        f"# {name}: who leaves, and what each is worth\n",
+        *_first_lines(fitted, name),
         _purpose(fitted, snapshots),
         _data(fitted, snapshots, config),
         _procedure(fitted, config),
@@ -63,6 +65,20 @@ def escape_markdown(text: str) -> str:
     """
     flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_{}\[\]()#+!|~$-])", r"\\\1", flat)
+
+
+def _first_lines(fitted: FittedModels, name: str) -> list[str]:
+    """The title; without skill it says so, and the figures follow."""
+    if fitted.alike is None:
+        return [f"# {name}: who leaves, and what each is worth\n"]
+    share = float(fitted.alike.models[0].predict(fitted.truth.features)["churn_probability"][0])
+    return [
+        f"# {name}: {NO_BETTER}\n",
+        f"At {fitted.split.test.test}: {fitted.skill}.\n",
+        "So the models below do not become champion by themselves. Everybody alike stands in for them: the share of "
+        f"leavers ({share:.1%}) and the mean value of {fitted.split.all_cutoffs[-1]}, the newest cutoff whose outcome "
+        "is known, for every customer, without reasons. The figures below are those of the models.\n",
+    ]
 
 
 def _purpose(fitted: FittedModels, snapshots: Snapshots) -> str:
@@ -126,7 +142,7 @@ def _procedure(fitted: FittedModels, config: Config) -> str:
         ["registered", f"the same procedure on all {len(split.all_cutoffs)} cutoffs, a horizon later"],
         ["seed", str(config.training.seed)],
     ]
-    notes = "".join(f"\nNote: {note}.\n" for note in (split.shortfall, *fitted.notes) if note)
+    notes = "".join(f"\nNote: {note}.\n" for note in (*fitted.shortfalls, *fitted.notes))
     return f"## How it was made\n\n{_table(['what', ''], lines)}{notes}"
 
 
@@ -194,17 +210,40 @@ def _calibration(fitted: FittedModels, config: Config) -> str:
             lines.append([text, _with_interval(row)])
     tables = [_table(["figure", "95% confidence interval"], lines)] if lines else []
     groups = evaluation.groups[evaluation.groups.cutoff == cutoff]
-    for number, unit in (("churn", "share that churned"), ("value", "mean value")):
-        part = groups[groups.number == number]
-        if len(part):
-            rows = [
-                [str(g.group), f"{g.customers:,}", f"{g.predicted:,.4g}", f"{g.actual:,.4g}"] for g in part.itertuples()
-            ]
-            tables.append(
-                f"{unit.capitalize()} in ten equal groups by prediction (10: highest):\n\n"
-                + _table(["group", "customers", "predicted", "actual"], rows)
-            )
-    return "## Calibration\n\n" + "\n".join(tables)
+    for number, form, unit in (("churn", ".1%", "share of leavers"), ("value", ",.4g", "mean value")):
+        tables += list(_group_tables(groups[groups.number == number], number, form, unit))
+    return "## Calibration\n\n" + "\n".join([*_leavers(fitted), *tables])
+
+
+def _leavers(fitted: FittedModels) -> Iterator[str]:
+    """Expected and observed leavers at the last cutoff, in a sentence."""
+    if rows := leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)[:1]:
+        yield rows[0][0].upper() + rows[0][1:] + ".\n"
+
+
+def _group_tables(groups: pd.DataFrame, number: str, form: str, unit: str) -> Iterator[str]:
+    """Predicted and actual figures of the tenths of all customers, then of each segment; nothing without customers."""
+    everybody = groups[groups.segment == "all"]
+    if everybody.empty:
+        return
+    by, last = ("risk" if number == "churn" else "value"), len(everybody)
+    ends = {1: f"1 (lowest predicted {by})", last: f"{last} (highest predicted {by})"}
+    columns = ["customers", "predicted", "actual", "95% confidence interval"]
+    tenths = [
+        [ends.get(g.group, str(g.group)), f"{g.customers:,}", f"{g.predicted:{form}}", f"{g.actual:{form}}",
+         f"{g.low:{form}} to {g.high:{form}}"]
+        for g in everybody.itertuples()
+    ]  # fmt: skip
+    yield f"{unit.capitalize()}, predicted and actual, in ten equal groups of all customers by predicted {by}:\n"
+    yield _table(["group of all customers", *columns], tenths)
+    segments = []
+    for name, part in groups[groups.segment != "all"].groupby("segment", sort=False):
+        customers = int(part.customers.sum())
+        means = [f"{float(part[key] @ part.customers) / customers:{form}}" for key in ("predicted", "actual")]
+        segments.append([escape_markdown(str(name)), f"{customers:,}", *means])
+    if segments:
+        yield f"{unit.capitalize()}, predicted and actual, in each segment:\n"
+        yield _table(["segment", *columns[:-1]], segments)
 
 
 def _failures(fitted: FittedModels) -> str:

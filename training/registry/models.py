@@ -40,7 +40,7 @@ from training.registry.mlflow_tracking import (
     log_training_record,
     quiet_mlflow,
 )
-from training.registry.run_record import QUICK_TAG, TrainingRecord
+from training.registry.run_record import ALIKE, QUICK_TAG, TrainingRecord
 
 __all__ = [
     "Champion",
@@ -72,6 +72,7 @@ class RegisteredVersion:
         new: Whether this training registered it.
         champion: Whether it is the champion.
         model_id: MLflow's id of the model that this training logged; empty if it logged none.
+        alike: Whether it treats everybody alike, in the place of a model without skill.
     """
 
     name: str
@@ -80,6 +81,7 @@ class RegisteredVersion:
     new: bool
     champion: bool = False
     model_id: str = ""
+    alike: bool = False
 
     @property
     def label(self) -> str:
@@ -117,7 +119,7 @@ class Champion:
 
 
 def log_and_register(record: TrainingRecord, config: Config) -> tuple[RegisteredVersion, ...]:
-    """Log a training to MLflow as a run, and register its models as challengers.
+    """Log a training to MLflow as a run, and register its models as challengers, those of everybody alike first.
 
     A model that is identical to a registered version is not registered again: that version is returned.
 
@@ -125,15 +127,17 @@ def log_and_register(record: TrainingRecord, config: Config) -> tuple[Registered
         UsageError: The store does not answer; the record stays in its folder.
     """
     client = connect_to_mlflow(config)
-    bar = tqdm(total=1 + len(record.kinds), desc="logging to MLflow", leave=False, disable=None)
+    prefixes = (ALIKE, "") if record.has_alike else ("",)
+    names = [(prefix, kind) for prefix in prefixes for kind in record.kinds]
+    bar = tqdm(total=1 + len(names), desc="logging to MLflow", leave=False, disable=None)
     with quiet_mlflow(), as_usage_errors(), bar, mlflow.start_run(run_name=f"train {record.cutoff}") as run:
         log_training_record(client, run, record)
         bar.update()
         registered = []
-        for kind in record.kinds:
-            registered.append(_register(client, run.info.run_id, record, kind))
+        for prefix, kind in names:
+            registered.append(_register(client, run.info.run_id, record, kind, prefix))
             bar.update()
-        log_record_metrics(client, run, record, {v.kind: v.model_id for v in registered if v.new})
+        log_record_metrics(client, run, record, {v.kind: v.model_id for v in registered if v.new and not v.alike})
         return tuple(registered)
 
 
@@ -213,8 +217,8 @@ def load_run_params(config: Config, run_id: str) -> dict[str, str]:
             raise
 
 
-def _register(client: MlflowClient, run_id: str, record: TrainingRecord, kind: str) -> RegisteredVersion:
-    bundle, name = record.bundle(kind), f"{record.facts['name']}-{kind}"
+def _register(client: MlflowClient, run_id: str, record: TrainingRecord, kind: str, prefix: str) -> RegisteredVersion:
+    bundle, name = record.bundle(f"{prefix}{kind}"), f"{record.facts['name']}-{kind}"
     if not client.search_registered_models(f"name = '{name}'"):
         client.create_registered_model(name)
     identical = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{bundle.digest}'")
@@ -222,25 +226,29 @@ def _register(client: MlflowClient, run_id: str, record: TrainingRecord, kind: s
     if identical:
         number, from_run, model_id = str(identical[0].version), identical[0].run_id or run_id, ""
     else:
-        (number, model_id), from_run = _new_version(client, run_id, record, bundle, name), run_id
+        (number, model_id), from_run = _new_version(client, run_id, record, bundle, name, prefix), run_id
     is_champion = current is not None and str(current.version) == number
     if not is_champion:
         client.set_registered_model_alias(name, CHALLENGER, number)
-    return RegisteredVersion(name, number, from_run, new=not identical, champion=is_champion, model_id=model_id)
+    new = not identical
+    return RegisteredVersion(name, number, from_run, new, champion=is_champion, model_id=model_id, alike=bool(prefix))
 
 
 def _new_version(
-    client: MlflowClient, run_id: str, record: TrainingRecord, bundle: ModelBundle, name: str
+    client: MlflowClient, run_id: str, record: TrainingRecord, bundle: ModelBundle, name: str, prefix: str
 ) -> tuple[str, str]:
     """Log and register a model; return the version's number and MLflow's id of the model."""
     values = {k: np.nan if v is None else v for k, v in record.facts["examples"][bundle.kind].items()}
     example = pd.DataFrame([values])
     with tempfile.TemporaryDirectory() as folder:
-        saved, judge = bundle.save(Path(folder) / "bundle"), record.judge.save(Path(folder) / "judge")
+        saved, judge = (
+            bundle.save(Path(folder) / "bundle"),
+            record.bundle(f"{prefix}judge").save(Path(folder) / "judge"),
+        )
         wording = {name: record.facts["wording"][name] for name in bundle.features}
         _add_code_and_checksums(saved, wording, [name for name in example.columns if name not in wording])
         logged = mlflow.pyfunc.log_model(
-            name=bundle.kind,
+            name=f"{prefix}{bundle.kind}",
             python_model=str(PYFUNC),
             artifacts={"bundle": str(saved), "judge": str(judge)},
             signature=_signature(bundle, example),

@@ -1,9 +1,13 @@
-"""Promotion gates of `[training.promote]`: decide from metrics on the last cutoff if a challenger becomes champion."""
+"""Promotion gates of `[training.promote]`: decide from metrics on the last cutoff if a challenger becomes champion.
+
+A challenger without skill (`training.evaluation.skill`) never does, whatever else it beats. Everybody alike becomes
+champion in its place, unless the present champion has skill on the last cutoff.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -12,11 +16,13 @@ from features.config.load import Config
 from training.artifact.bundle import ModelBundle
 from training.data.time_split import Sample
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
+from training.evaluation.skill import NO_BETTER, assess_skill
 from training.registry.aliases import CHAMPION
 from training.registry.champion_challenger import (
     TITLES,
     ChampionComparison,
     CurrentChampions,
+    champion_skill,
     compare_with_champions,
     rows_at_cutoff,
 )
@@ -83,9 +89,10 @@ class PromotionGate:
 
     def __str__(self) -> str:
         more = f" by {self.min_gain:.4g} or more" if self.min_gain else ""
+        against = self.against if self.against == CHAMPION else f"baseline {self.against!r}"
         return (
             f"{self.kind}, {TITLES[self.metric]}: {self.challenger:.4g} against {self.reference:.4g} "
-            f"of the {self.against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); "
+            f"of the {against}, {self.difference:+.4g} ({self.low:+.4g} to {self.high:+.4g}); "
             f"asked for {self.required!r}{more}, found {self.standing!r}"
         )
 
@@ -100,6 +107,7 @@ class PromotionDecision:
         comparison: Comparison with the champion; None if there is no champion, or the models are identical.
         reasons: Why it is not promoted, with figures; empty if it is.
         note: What a user should know about a promotion; may be empty.
+        alike: Whether everybody alike becomes champion in place of the challengers, which have no skill.
     """
 
     promoted: bool
@@ -107,11 +115,25 @@ class PromotionDecision:
     comparison: ChampionComparison | None = None
     reasons: tuple[str, ...] = ()
     note: str = ""
+    alike: bool = False
+
+
+@dataclass(frozen=True)
+class AlikeChallengers:
+    """Everybody alike as models, in the place of challengers without skill.
+
+    Attributes:
+        models: By kind.
+        evaluated: From what was known at the last cutoff.
+    """
+
+    models: Mapping[str, ModelBundle]
+    evaluated: ModelBundle
 
 
 def decide_promotion(
     evaluation: Evaluation, challengers: Mapping[str, ModelBundle], evaluation_bundle: ModelBundle, truth: Sample,
-    cutoff: date, champions: CurrentChampions, config: Config, own: str = "",
+    cutoff: date, champions: CurrentChampions, config: Config, own: str = "", alike: AlikeChallengers | None = None,
 ) -> PromotionDecision:  # fmt: skip
     """Decide by the gates of `[training.promote]` if challengers become champions.
 
@@ -124,12 +146,50 @@ def decide_promotion(
         champions: The champions.
         config: The business, with gates, seed and resamples.
         own: Digest of the user's own features in `truth`.
+        alike: Everybody alike; None if the challengers have skill.
 
     Returns:
         The decision, with all gates and reasons.
     """
     if not challengers:
         return PromotionDecision(True)
+    decision = _decide_by_gates(evaluation, challengers, evaluation_bundle, truth, cutoff, champions, config, own)
+    skill = assess_skill(evaluation, cutoff)
+    if skill is None or skill.shown or alike is None:
+        return decision
+    why = f"it is {NO_BETTER}: {skill}"
+    stays, note = _champions_or_alike(alike, evaluation_bundle, truth, cutoff, champions, config, own)
+    reasons = (why, *filter(None, [stays]), *decision.reasons)
+    return replace(decision, promoted=False, reasons=reasons, note=note, alike=not stays)
+
+
+def _champions_or_alike(
+    alike: AlikeChallengers, evaluation_bundle: ModelBundle, truth: Sample, cutoff: date, champions: CurrentChampions,
+    config: Config, own: str,
+) -> tuple[str, str]:  # fmt: skip
+    """Why the champions stay, or "" if everybody alike takes their place; and then what a user should know."""
+    note = (
+        "the new models are no better than treating everybody alike, so that is champion now: the same risk and value "
+        "for every customer, without reasons. `regulars promote` makes the new models champions by hand"
+    )
+    if problem := next(_different_classifiers(alike.models, champions, config), champions.problem):
+        return f"the champion stays: {problem}", ""
+    labels = " and ".join(model.version.label for model in champions.models.values())
+    if not any(model.bundle.skill for model in champions.models.values()):
+        return "", note
+    skill = champion_skill(evaluation_bundle, alike.evaluated, truth, cutoff, champions, config, own)
+    if skill is None:
+        return f"the champion {labels} stays: it cannot be evaluated at {cutoff}", ""
+    if skill.shown:
+        return f"the champion {labels} stays: at {cutoff} it still tells customers apart: {skill}", ""
+    return "", f"{note}. The champion before, {labels}, was no better at {cutoff} either: {skill}"
+
+
+def _decide_by_gates(
+    evaluation: Evaluation, challengers: Mapping[str, ModelBundle], evaluation_bundle: ModelBundle, truth: Sample,
+    cutoff: date, champions: CurrentChampions, config: Config, own: str,
+) -> PromotionDecision:  # fmt: skip
+    """As `decide_promotion`, by the gates alone."""
     settings, kinds = config.training.promote, tuple(challengers)
     first = not champions.models and not champions.problem
     baseline_gates = tuple(

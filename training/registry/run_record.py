@@ -1,8 +1,9 @@
 """The record of a training as text files, logged to MLflow at once, or later if its server does not answer.
 
-Layout: `facts.json` (parameters, tags, figures, data, trials), `bundles/{churn,value,judge}`, and `run/`, whose files
-become the run's artefacts unchanged: `model_card.md`, `config.json`, `environment.json`, `evaluation/*.csv`,
-`plots/*.png`. There is no pickle and no customer's row.
+Layout: `facts.json` (parameters, tags, figures, data, trials), `bundles/{churn,value,judge}` (the same with the prefix
+`alike-`, if everybody alike scores in their place), and `run/`, whose files become the run's artefacts unchanged:
+`model_card.md`, `config.json`, `environment.json`, `evaluation/*.csv`, `plots/*.png`. There is no pickle and no
+customer's row.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from training.registry.provenance import code_version, package_version, runtime_
 
 EVALUATION_TABLES = ("metrics", "differences", "groups")
 WORDING_FIELDS = tuple(field.name for field in fields(Wording) if field.name != "name")
+ALIKE = "alike-"  # before the names of bundles that treat everybody alike
 FACTS_FILE, RUN_FOLDER, BUNDLES_FOLDER, CARD_FILE = "facts.json", "run", "bundles", "model_card.md"
 QUICK_TAG = "regulars.quick"  # of runs and model versions of a quick look
 SHARE = "customers_share"  # parameter of a run: of the log's customers, those that it used; 1 in runs without it
@@ -84,13 +86,18 @@ class TrainingRecord:
         """The kinds of models to register: 'churn', 'value', or both."""
         return tuple(self.facts["kinds"])
 
+    @property
+    def has_alike(self) -> bool:
+        """Whether everybody alike is there as models of the same kinds, because the models have no skill."""
+        return (self.folder / BUNDLES_FOLDER / f"{ALIKE}judge").exists()
+
     @cached_property
     def judge(self) -> ModelBundle:
         """The evaluation model, which was not fitted on the last cutoff."""
         return self.bundle("judge")
 
     def bundle(self, kind: str) -> ModelBundle:
-        """Return one of churn, value and judge; raise UsageError if it is not complete."""
+        """Return one of churn, value and judge, with or without ALIKE; raise UsageError if it is not complete."""
         try:
             return ModelBundle.load(self.folder / BUNDLES_FOLDER / kind)
         except BundleError as problem:
@@ -134,11 +141,19 @@ def save_training_record(
     folder = config.output / "unlogged" / f"{fitted.split.test.test}-{fullest.digest}"
     facts = _facts(fitted, snapshots, config, bundles)
     with atomic_folder(folder) as beside:
-        for name, bundle in {**bundles, "judge": fitted.evaluated}.items():
+        for name, bundle in {**bundles, "judge": fitted.evaluated, **_alike_bundles(fitted, kinds)}.items():
             bundle.save(beside / BUNDLES_FOLDER / name)
         _write_run(beside / RUN_FOLDER, fitted, config, card, fairness)
         (beside / FACTS_FILE).write_text(_json(facts), encoding="utf-8")
     return TrainingRecord(folder, facts)
+
+
+def _alike_bundles(fitted: FittedModels, kinds: tuple[str, ...]) -> dict[str, ModelBundle]:
+    """Everybody alike as models of the same kinds, by name; empty if the models have skill."""
+    if fitted.alike is None:
+        return {}
+    named = {f"{ALIKE}{bundle.kind}": bundle for bundle in fitted.alike.models if bundle.kind in kinds}
+    return {**named, f"{ALIKE}judge": fitted.alike.evaluated}
 
 
 def load_training_record(folder: Path) -> TrainingRecord:
@@ -232,6 +247,7 @@ def _params(fitted: FittedModels, snapshots: Snapshots, config: Config) -> dict[
         "cutoffs": len(fitted.split.all_cutoffs),
         "data_fingerprint": snapshots.data_fingerprint,
         "snapshot_fingerprint": snapshots.fingerprint,
+        "evaluated_without": " and ".join(fitted.evaluated_without) or "nothing",
     }
     return {key: str(value) for key, value in params.items()}
 

@@ -57,6 +57,12 @@ def test_placeholders_are_named_with_their_share_in_any_case(tmp_path: Path) -> 
     assert "placeholders" not in notes(left.model_copy(update={"events": events}))
 
 
+def test_words_that_are_codes_too_are_placeholders_only_with_many_rows(tmp_path: Path) -> None:
+    assert "placeholder" not in notes(business(tmp_path, [*REGULAR, *["cash"] * 9, "Test", "NA"]))
+    text = notes(business(tmp_path, [*REGULAR, *["cash"] * 40, "Test", "NA"]))
+    assert "placeholders are read as customers: 'cash' (16.5%), together 16.5%" in text
+
+
 def test_hashed_placeholders_are_named_by_their_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGULARS_ID_KEY", "0123456789abcdef0123456789abcdef")
     text = notes(business(tmp_path, [*REGULAR, *["nan"] * 9, "GUEST"], privacy={"hash_ids": True}))

@@ -16,9 +16,7 @@ from tests.serving.charts.drawn import elements, of_class
 
 
 def test_bars_are_as_long_as_their_numbers() -> None:
-    svg = horizontal_bars(
-        "a", "alt", [Bar("x", 4.0, "4", "solid"), Bar("y", 1.0, "1", "solid"), Bar("z", 0, "0", "open")]
-    )
+    svg = horizontal_bars("alt", [Bar("x", 4.0, "4", "solid"), Bar("y", 1.0, "1", "solid"), Bar("z", 0, "0", "open")])
     long, short = (float(bar.attrib["width"]) for bar in of_class(svg, "solid"))
     assert abs(long - 4 * short) < 0.2 and of_class(svg, "open")[0].attrib["width"] == "0.0"
 

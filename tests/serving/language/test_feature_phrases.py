@@ -29,7 +29,9 @@ from serving.planning.eligibility import (
     frequent_contacts_reason,
     no_consent_reason,
     recent_contact_reason,
+    same_action_reason,
 )
+from serving.planning.pilot import NOT_DRAWN
 
 TR = get_language("zh")
 OWN = replace(  # names of a user's own, some in Chinese, with all that looks like the catalog's words
@@ -54,9 +56,11 @@ REASONS = [
     NO_ACTION,
     OTHER_GROUPS,
     HELD_OUT_ELSEWHERE,
+    NOT_DRAWN,
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
     no_consent_reason("同意"),
+    *(same_action_reason(days) for days in (1, 30)),
 ]
 
 

@@ -98,12 +98,12 @@ def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
         page.goto(f"{home}/?token={TOKEN}")
         assert page.url == f"{home}/" and page.inner_text("#customers") == "300"
         assert "critical" in page.inner_text(".alerts li:first-child")
-        page.locator(".chart .mark").first.focus()
+        page.locator("#spread ~ figure .mark").first.focus()
         page.keyboard.press("ArrowRight")
         assert re.fullmatch(r"risk of 10 to 20%: \d+ customers", page.inner_text(".chart-tip"))
         page.keyboard.press("Escape")
         assert page.locator(".chart-tip").is_hidden()
-        page.locator(".chart .mark").nth(9).hover()
+        page.locator("#spread ~ figure .mark").nth(9).hover()
         assert page.inner_text(".chart-tip").startswith("risk of 90 to 100%")
         for link in ("Segments", "Experiments", "Monitoring", "Models"):
             page.click(f"nav >> text={link}")

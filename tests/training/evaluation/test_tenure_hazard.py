@@ -46,4 +46,4 @@ def test_only_contracts_have_this_baseline() -> None:
     silent = Task(HORIZON, Cohort(HORIZON), HORIZON, (HORIZON,))
     assert baselines_for(silent) is BASELINES
     contract = Task(HORIZON, Cohort(HORIZON), HORIZON, (HORIZON,), "cancelled")
-    assert set(baselines_for(contract)) == {"tenure hazard", "plain LightGBM"}
+    assert set(baselines_for(contract)) == {"everybody alike", "tenure hazard", "plain LightGBM"}

@@ -16,11 +16,12 @@ from features.config.load import Config
 from training.artifact.model_files import BundleError
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
+from training.evaluation.baselines import EVERYBODY_ALIKE
 from training.evaluation.evaluate import OURS, Evaluation, evaluate_predictions
 from training.registry import promotion_gates
 from training.registry.champion_challenger import CurrentChampions
 from training.registry.models import Champion, RegisteredVersion
-from training.registry.promotion_gates import PromotionDecision, PromotionGate
+from training.registry.promotion_gates import AlikeChallengers, PromotionDecision, PromotionGate
 
 CUTOFF, N = date(2024, 6, 1), 600
 TASK = {"horizon": "30d", "churn": "inactive"}
@@ -37,6 +38,7 @@ class StubBundle:
     own: str = ""
     classifier_digest: str = "one"
     needs: str = "risk"
+    skill: bool = True
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -49,6 +51,17 @@ class StubBundle:
         noise = np.random.default_rng(1).normal(0, 1, len(risk))
         churn = 1 / (1 + np.exp(-(risk + self.blur * noise)))
         return {"churn_probability": churn, "value": 100 * (1 - churn)}
+
+
+class StubAlike(StubBundle):
+    """A stand-in for the model that treats everybody alike."""
+
+    def predict(self, features: pa.Table) -> dict[str, np.ndarray]:
+        half = np.full(features.num_rows, 0.5)
+        return {"churn_probability": half, "value": 100 * half}
+
+
+EVERYBODY: Any = StubAlike(0.0, skill=False)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +86,9 @@ def decide(truth: Sample, make_config: Config_) -> Callable[..., PromotionDecisi
         judge: Any = StubBundle(blur, classifier_digest=gate)
         current = CurrentChampions({c.version.kind: c for c in champions}, problem, lambda: logged)
         evaluation = _evaluation(blur, rule, truth)
+        alike = AlikeChallengers(dict.fromkeys(kinds, judge), EVERYBODY)
         return promotion_gates.decide_promotion(
-            evaluation, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, current, config, own
+            evaluation, dict.fromkeys(kinds, judge), judge, truth, CUTOFF, current, config, own, alike
         )
 
     return call
@@ -82,6 +96,7 @@ def decide(truth: Sample, make_config: Config_) -> Callable[..., PromotionDecisi
 
 def _evaluation(blur: float, rule: float, truth: Sample) -> Evaluation:
     parts = {name: StubBundle(size).predict(truth.features) for name, size in ((OURS, blur), ("rule", rule))}
+    parts[EVERYBODY_ALIKE] = EVERYBODY.predict(truth.features)
     predictions = {name: Prediction(part["churn_probability"], part["value"]) for name, part in parts.items()}
     return evaluate_predictions(predictions, truth, CUTOFF, seed=7, resamples=100)
 
@@ -98,12 +113,12 @@ def _pair(blur: float, judge: Any = None, **more: Any) -> tuple[Champion, Champi
 def test_a_better_challenger_is_promoted_and_a_worse_one_refused_with_figures(
     decide: Callable[..., PromotionDecision],
 ) -> None:
-    better = decide(0.1, *_pair(2.0))
+    better = decide(0.1, *_pair(2.0), rule=0.5)
     assert better.promoted
     assert not better.reasons
     assert {gate.against for gate in better.gates} == {"champion", "rule"}
     assert all(gate.standing == "better" for gate in better.gates)
-    worse = decide(1.5, *_pair(0.1))
+    worse = decide(0.8, *_pair(0.1))
     assert not worse.promoted
     assert len(worse.reasons) == 2
     for reason, title in zip(worse.reasons, ("churn, Brier score", "value, Tweedie deviance"), strict=True):
@@ -150,7 +165,7 @@ def test_the_least_gain_is_a_share_of_the_champion_s_figure(decide: Callable[...
 def test_the_best_baseline_must_be_beaten_too(decide: Callable[..., PromotionDecision]) -> None:
     decision = decide(0.5, *_pair(2.0), rule=0.0)
     assert not decision.promoted
-    assert all("of the rule" in reason for reason in decision.reasons)
+    assert all("of the baseline 'rule'" in reason for reason in decision.reasons)
     assert decide(0.5, *_pair(2.0), rule=0.0, ladder="any").promoted
 
 
@@ -163,7 +178,7 @@ def test_the_first_model_is_promoted_with_a_warning_unless_the_gates_refuse(
     assert "a simple baseline does as well or better" in poor.note
     refused = decide(1.5, rule=0.0, first="ahead")
     assert not refused.promoted and not refused.note
-    assert "of the rule" in refused.reasons[0]
+    assert "of the baseline 'rule'" in refused.reasons[0]
 
 
 def test_the_champion_predicts_with_a_model_not_fitted_on_the_cutoff(decide: Callable[..., PromotionDecision]) -> None:
@@ -234,3 +249,42 @@ def test_the_table_has_champion_challenger_difference_and_verdicts(decide: Calla
     assert "FAILED" in promotion_gates.gates_text(decide(1.5, *_pair(0.1)))
     assert "no champion" in promotion_gates.gates_text(decide(0.1))
     assert "identical to the champion" in promotion_gates.gates_text(decide(0.1, kinds=()))
+
+
+NOISE = 200.0  # of blur: nothing of the risk is left
+
+
+def test_without_skill_everybody_alike_is_the_first_champion_whatever_the_gates_say(
+    decide: Callable[..., PromotionDecision],
+) -> None:
+    decision = decide(NOISE, first="any", ladder="any")
+    assert decision.alike and not decision.promoted
+    assert decision.reasons[0].startswith("it is no better than treating everybody alike: AUC 0.")
+    assert "`regulars promote` makes the new models champions by hand" in decision.note
+
+
+def test_a_champion_with_skill_stays(decide: Callable[..., PromotionDecision]) -> None:
+    decision = decide(NOISE, *_pair(0.5), champion="any", ladder="any")
+    assert not decision.alike and not decision.promoted and not decision.note
+    assert "the champion shop-churn/1 and shop-value/1 stays: at 2024-06-01 it still tells" in decision.reasons[1]
+
+
+def test_a_champion_without_skill_does_not(decide: Callable[..., PromotionDecision]) -> None:
+    decision = decide(NOISE, *_pair(2 * NOISE))
+    assert decision.alike
+    assert "The champion before, shop-churn/1 and shop-value/1, was no better at 2024-06-01 either" in decision.note
+    alike = _champion("churn", 0.0, skill=False), _champion("value", 0.0, skill=False)
+    assert decide(NOISE, *alike).alike, "a newer share and mean take the place of older ones"
+
+
+def test_a_champion_that_cannot_be_evaluated_stays(decide: Callable[..., PromotionDecision]) -> None:
+    for champions, problem in ((_pair(0.5, needs="other"), ""), (_pair(0.5), "version 3 is damaged")):
+        decision = decide(NOISE, *champions, problem=problem)
+        assert not decision.alike
+        assert decision.reasons[1].startswith("the champion ")
+        assert "stays: " in decision.reasons[1]
+
+
+def test_skill_replaces_everybody_alike(decide: Callable[..., PromotionDecision]) -> None:
+    alike = [Champion(EVERYBODY, champion.version) for champion in _pair(0.0)]
+    assert decide(0.3, *alike).promoted
