@@ -182,7 +182,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
         "params": dict(request.query_params),
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
-        "notes": notes_on_scores(site.config, at.manifest, at.cutoff, site.tr) if at else [],
+        "notes": notes_on_scores(site.config.task.timezone, at.manifest, at.cutoff, site.tr) if at else [],
         "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
     return HTMLResponse(env.get_template(template).render(**shared, **content), status)
