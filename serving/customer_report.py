@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.config.load import Config
-from features.errors import RegularsError, UsageError
-from features.intake.identity import customer_names, persons_of
-from features.intake.log import Business, opened
-from features.snapshots.known_customers import require_known_customer
+from features.config.load import Config, load_config
+from features.errors import RegularsError, UsageError, printable
+from features.intake.customer_ids import known_names, output_id_rule
+from features.intake.identifiers import RULE_VERSION
+from serving.language.formats import task_terms
 from serving.scoring.score_tables import read_scores
+
+if TYPE_CHECKING:
+    from features.intake.log import Business
+
+MOST_SIMILAR = 3  # ids that are named
 
 
 def explain_customer(
@@ -36,10 +44,18 @@ def explain_customer(
             level is no probability.
     """
     require_probability(below)
+    config = _config(business)
+    ids = None if config.identity else _scored_ids(config, cutoff)
+    is_scored = ids is not None and _has_any(ids, known_names(config, customer))
+    if ids is not None and not is_scored:
+        raise _not_scored(config, customer, cutoff, ids)
+    from features.intake.log import opened  # imported late, as all that follows: engine and models take seconds
+    from features.snapshots.known_customers import require_known_customer
+
     with opened(business) as log:
-        if not _is_scored(log.config, customer, cutoff):
+        if not is_scored:
             require_known_customer(log, customer)
-        from serving.customer_report_text import explanation_text  # imported late: models take seconds to import
+        from serving.customer_report_text import explanation_text
 
         return explanation_text(log, customer, cutoff, below, with_what_if)
 
@@ -50,13 +66,50 @@ def require_probability(below: float | None) -> None:
         raise UsageError(f"--below is a probability: expected a number between 0 and 1, found {below:g}")
 
 
-def _is_scored(config: Config, customer: str, cutoff: date) -> bool:
-    """Whether the scores of the cutoff, if there are any, have the customer."""
-    names = customer_names(config, persons_of(config), customer, cutoff)
-    with suppress(RegularsError, OSError):  # scores that are missing or damaged say nothing
+def _config(business: Business) -> Config:
+    """The config of a business, as `config_of`, without the engine."""
+    if isinstance(business, Config):
+        return business
+    return load_config(str(business)) if isinstance(business, str | Path) else business.config
+
+
+def _scored_ids(config: Config, cutoff: date) -> pa.ChunkedArray | None:
+    """The ids in the scores of a cutoff; None if there are none that can be read, or of an earlier rule for ids."""
+    with suppress(RegularsError, OSError):
+        if output_id_rule(config) != RULE_VERSION:
+            return None
         scores = read_scores(config, cutoff)
-        for part in scores.manifest.parts:
-            ids = pq.ParquetFile(scores.folder / part["file"]).read(columns=["customer_id"])["customer_id"]
-            if any(pc.index(ids, name).as_py() >= 0 for name in names):
-                return True
-    return False
+        parts = [pq.ParquetFile(scores.folder / part["file"]) for part in scores.manifest.parts]
+        return pa.chunked_array(
+            [chunk for part in parts for chunk in part.read(columns=["customer_id"])["customer_id"].chunks], pa.string()
+        )
+    return None
+
+
+def _has_any(ids: pa.ChunkedArray, names: tuple[str, ...]) -> bool:
+    return any(pc.index(ids, name).as_py() >= 0 for name in names)
+
+
+def _not_scored(config: Config, customer: str, cutoff: date, ids: pa.ChunkedArray) -> UsageError:
+    """The error for a customer who is not among those scored at a cutoff; names similar ids."""
+    similar = [] if config.privacy.hash_ids else _similar(ids, known_names(config, customer)[0])
+    hint = f" (close to it: {', '.join(similar)})" if similar else ""
+    return UsageError(
+        f"customer {customer!r} is not among the {len(ids):,} customers scored at {cutoff}, who "
+        f"{task_terms(config.task).member}; check the id{hint}, or run `regulars score --cutoff {cutoff}` again if the "
+        "log has changed since"
+    )
+
+
+def _similar(ids: pa.ChunkedArray, customer: str) -> list[str]:
+    """The ids that differ in the fewest characters, at most a quarter of them."""
+    import duckdb
+
+    rows = pa.table({"id": ids})
+    with duckdb.connect() as connection:
+        connection.register("scored", rows)
+        near = connection.execute(
+            "SELECT id FROM scored WHERE levenshtein(id, $1) <= $2 ORDER BY levenshtein(id, $1), id LIMIT $3",
+            [customer, max(1, len(customer) // 4), MOST_SIMILAR],
+        ).fetchall()
+    return [printable(name, keep="") for (name,) in near]

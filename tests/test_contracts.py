@@ -64,7 +64,7 @@ def test_score_explain_and_report_speak_of_cancelling(contracts: Config) -> None
     told = run(contracts, "explain", table["customer_id"][0].as_py(), "--cutoff", str(CUTOFF))
     assert "probability of cancelling in the next 60 days" in told.output and not BUYING.search(told.output)
     stranger = run(contracts, "explain", "nobody", "--cutoff", str(CUTOFF))
-    assert stranger.exit_code == 2 and "is in no row of [subscriptions]" in stranger.output
+    assert stranger.exit_code == 2 and "is not among the 148 customers scored" in stranger.output
     assert run(contracts, "report").exit_code == 0
     page = (contracts.output / "reports" / f"cutoff={CUTOFF}.html").read_text()
     text = re.sub(r"<(style|script).*?</\1>|<[^>]+>", " ", page, flags=re.DOTALL)

@@ -125,7 +125,7 @@ def tune_models(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampled = [(sample_for_tuning(train, seed), sample_for_tuning(test, seed, MAX_TEST_ROWS)) for train, test in folds]
     datasets = [_datasets(fold, categorical) for fold in sampled]
-    first = _first_part(datasets[0][0], sampled[0][0][0], seed), datasets[0][1]
+    first = _first_part(sampled[0], categorical, seed) or datasets[0]
     loss = _objective(estimator, [first, *datasets], {"seed": seed, "categorical": categorical})
     search = _open_study(study, _defaults(estimator))
     ends = monotonic() + timeout if timeout else np.inf
@@ -227,13 +227,18 @@ def _of_some_customers(sample: Sample, share: float, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random(len(customers)) < share)[place]
 
 
-def _first_part(data: lgb.Dataset, sample: Sample, seed: int) -> lgb.Dataset:
-    """The rows of a fold that every trial begins on; all of them if the part would have labels of one kind only."""
-    chosen = np.flatnonzero(_of_some_customers(sample, FIRST_SHARE, seed + 1))
-    labels = np.asarray(data.construct().get_label())[chosen]
-    if not len(chosen) or np.ptp(labels) == 0:
-        return data
-    return data.subset(chosen.tolist()).construct()
+def _first_part(
+    fold: tuple[Labelled, Labelled], categorical: Sequence[str], seed: int
+) -> tuple[lgb.Dataset, lgb.Dataset] | None:
+    """A fold with the training rows that every trial begins on; None if these would have labels of one kind only.
+
+    The rows get bins of their own: LightGBM's `Dataset.subset` can crash the process in training on few of many rows.
+    """
+    (sample, label), test = fold
+    chosen = _of_some_customers(sample, FIRST_SHARE, seed + 1)
+    if not chosen.any() or np.ptp(label[chosen]) == 0:
+        return None
+    return _datasets(((sample.take(chosen), label[chosen]), test), categorical)
 
 
 def _importance(search: optuna.Study, seed: int) -> dict[str, float]:

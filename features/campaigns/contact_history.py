@@ -61,6 +61,29 @@ def read_earlier_contacts(log: Log, cutoff: date, window: Window) -> EarlierCont
     return EarlierContacts(table["customer_id"], table["days_since"], table["recent"])
 
 
+def read_days_since_actions(log: Log, cutoff: date, actions: Sequence[str]) -> pa.Table:
+    """Reads how long ago each customer last received each action before a cutoff.
+
+    Args:
+        log: The log, with contacts.
+        cutoff: Only what was known before it is used.
+        actions: The actions to look for.
+
+    Returns:
+        customer_id, action and days_since (1 or more), of customers who received one, by customer and action.
+
+    Raises:
+        DataError: The log cannot be read.
+        UsageError: A column is not there.
+    """
+    with log.stages() as (engine, tables):
+        rows = tables.sides["contacts"].rows
+        wanted = rows.filter(~rows.held_out & rows.action.isin(list(actions)))
+        contacts = known_before(wanted, cutoff, engine)
+        last = contacts.group_by("customer_id", "action").aggregate(days_since=contacts.age.min())
+        return engine.to_arrow(last.order_by("customer_id", "action"))
+
+
 @dataclass(frozen=True)
 class LogSummary:
     """What a plan stores about the log before its cutoff.

@@ -100,7 +100,7 @@ class Config(Section):
         plan = self.plan
         if plan and plan.limits_contacts and self.contacts is None:
             raise ValueError(
-                "[plan] counts earlier contacts (contacted_within, contacts_at_most), but there is no "
+                "[plan] counts earlier contacts (contacted_within, contacts_at_most, rest), but there is no "
                 "[contacts]; add it"
             )
         if plan and self.contacts and self.contacts.control in plan.actions:

@@ -36,6 +36,9 @@ class PlanAction(Section):
     )
     day_part: str = Field("", max_length=60, description="when it is sent, such as 'evening'")
     message: str = Field("", max_length=60, description="name of the text or template that is sent")
+    rest: Duration | None = Field(
+        None, description="time before the cutoff in which customers who got this action do not get it again"
+    )
     consent: str = Field(
         "",
         description="attribute of [customers] that must be yes (true or 1) for this action; customers without consent, "
@@ -184,7 +187,8 @@ class PlanConfig(Section):
     @property
     def limits_contacts(self) -> bool:
         """Whether customers can be excluded because of earlier contacts."""
-        return self.contacted_within is not None or self.contacts_at_most is not None
+        rests = any(action.rest is not None for action in self.actions.values())
+        return self.contacted_within is not None or self.contacts_at_most is not None or rests
 
 
 def _text(value: object) -> str:

@@ -190,7 +190,8 @@ class TrainingConfig(Section):
         400_000,
         ge=0,
         description="most rows (a customer at a cutoff) to tune and learn from; of a larger log, cutoffs whose labels "
-        "overlap are left out, then customers are sampled by a hash of their ids; 0: no limit but [engine] memory",
+        "overlap are left out, then customers are sampled by a hash of their ids; also no more than fit into [engine] "
+        "memory (5 GB if that is empty); 0: no limit but [engine] memory",
     )
     learn_from: Literal["all", "untouched"] = Field(
         "all",

@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "identifiers": ["SCIENTIFIC", "as_identifier", "earlier_identifier", "identifier_text"],
+        "identifiers": ["RULE_VERSION", "SCIENTIFIC", "as_identifier", "earlier_identifier", "identifier_text"],
         "customer_ids": [
             "DamagedFileError",
             "EARLIER_ID",
@@ -16,6 +16,7 @@ __getattr__, __all__ = lazy_exports(
             "id_hashing_record",
             "is_forgotten_list",
             "known_names",
+            "output_id_rule",
             "read_intact_lists",
             "record_id_rule",
             "stored_id",

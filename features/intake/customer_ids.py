@@ -16,17 +16,19 @@ import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import ibis
+from typing import TYPE_CHECKING, Any
 
 from features.config.load import Config
-from features.engines.base import Engine
 from features.errors import UsageError
 from features.intake.identifiers import RULE_VERSION, earlier_number_text, identifier_text
 from features.keyed_hash import hash_text
 from features.storage.atomic_files import write_text_atomically
 from features.storage.json_files import document_text, has_valid_checksum
+
+if TYPE_CHECKING:  # whoever only asks for a stored id does without these, which take long to import
+    import ibis
+
+    from features.engines.base import Engine
 
 IDS_FILE, FORGOTTEN_FILE = "ids.json", "forgotten.json"  # in the output
 EARLIER_ID = "earlier_id"  # the column of customers' ids by the earlier rule, until `with_stored_ids` drops it
@@ -99,6 +101,8 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
         UsageError: There is no key, it is not the one that the output was made with, or the output holds ids of the
             other sort (plain or hashed).
     """
+    import ibis
+
     privacy = _id_privacy(config)
     columns = [name for name in rows.columns if name != EARLIER_ID]
     if not (privacy.key or privacy.forgotten.lists):
@@ -119,6 +123,7 @@ def with_stored_ids(rows: ibis.Table, config: Config, engine: Engine) -> ibis.Ta
 
 def _known_and_gone(ids: ibis.Table, privacy: _IdPrivacy, engine: Engine) -> ibis.Table:
     """Distinct ids with their stored id (`known`), and whether the customer is to be forgotten (`gone`)."""
+    import ibis
 
     def stored(text: ibis.Value) -> ibis.Value:
         return engine.hash_texts(text, privacy.key) if privacy.key else text

@@ -20,11 +20,10 @@ import math
 import re
 from decimal import Decimal
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
-import ibis
-
-from features.intake.columns import blank_to_null
-from features.whole_numbers import whole_number
+if TYPE_CHECKING:  # whoever only reads single ids does without it: it takes long to import
+    import ibis
 
 RULE_VERSION = 2  # 1: text stayed as it was, and in CSV columns of numbers 1e5 was 100000 and +5 was 5
 # First and last code points of blanks and invisible characters: controls and spaces, and what has no width.
@@ -80,6 +79,11 @@ def identifier_text(value: object) -> str | None:
 
 def earlier_identifier(column: ibis.Value) -> ibis.Value:
     """A column of ids as rule 1 read it, to recognise ids in lists and outputs that were made by it."""
+    import ibis
+
+    from features.intake.columns import blank_to_null
+    from features.whole_numbers import whole_number
+
     kind = column.type()
     if kind.is_floating():
         text = whole_number(column).cast("string").fill_null(column.cast("string"))
@@ -96,6 +100,8 @@ def earlier_number_text(text: ibis.Value) -> ibis.Value:
     Returns:
         The numbers as ids; null for other ids, and if any id of the column is no number.
     """
+    import ibis
+
     is_number = text.re_search(_NUMBER)
     all_numbers = (is_number | text.isnull()).all().over(ibis.window())
     number = is_number.ifelse(text, ibis.null("string")).try_cast("float64")
@@ -121,6 +127,8 @@ def _cleaned_text(text: str) -> str | None:
 
 def _float_text(column: ibis.Value) -> ibis.Value:
     """Floats as ids: whole numbers without a point; null where they are infinite or no number."""
+    import ibis
+
     size = column.abs()
     shortest = column.cast("string").lower().replace(".0e", "e").replace("e+", "e")  # engines write exponents unlike
     large = (size >= _WHOLE_BELOW).ifelse(shortest.replace("e", "e+"), column.cast("string"))

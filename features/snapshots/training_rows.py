@@ -27,7 +27,8 @@ LEAST_PER_HORIZON = 3  # cutoffs of each horizon that stay: fewer cost more accu
 YEAR = Window(365)
 # Memory of a training at its peak, while features are collected: fixed, and for each row and feature; both measured by
 # `benchmarks/training_cost.py`.
-FIXED_BYTES, BYTES_PER_VALUE = 600e6, 65
+FIXED_BYTES, BYTES_PER_VALUE = 600e6, 75
+USUAL_MEMORY = 5120  # megabytes that a training may take where [engine] memory does not say
 LEAST_ROWS = 10_000  # so many are used however little memory there is
 
 
@@ -97,18 +98,19 @@ def rows_within_memory(most: int, memory: str, columns: int) -> int:
 
     Args:
         most: Most rows; 0: no limit.
-        memory: A size such as '8GB'; other text sets no limit.
+        memory: A size such as '8GB'; other text stands for USUAL_MEMORY, or for no limit if `most` is 0.
         columns: How many features there are.
 
     Returns:
         Most rows; 0: no limit.
 
-    >>> rows_within_memory(300_000, "2GB", 150), rows_within_memory(0, "", 150)
-    (158716, 0)
+    >>> rows_within_memory(400_000, "2GB", 150), rows_within_memory(400_000, "", 200), rows_within_memory(0, "", 150)
+    (137554, 317913, 0)
     """
     size = megabytes(memory)
-    if size is None:
-        return most
+    if size is None and not most:
+        return 0
+    size = USUAL_MEMORY if size is None else size
     fitting = max(LEAST_ROWS, int((size * 1024**2 - FIXED_BYTES) / (BYTES_PER_VALUE * columns)))
     return min(most, fitting) if most else fitting
 

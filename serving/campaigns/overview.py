@@ -184,9 +184,8 @@ def _curve(config: Config, campaign: Campaign) -> list[tuple[float, float]]:
 def _beliefs(config: Config, usable: Sequence[tuple[str, Measurement]]) -> tuple[ActionBelief, ...]:
     if config.plan is None:
         return ()
-    costs = {name: action.cost for name, action in config.plan.actions.items()}
     margin = config.plan.margin if config.has_value else None
-    return believe_actions(costs, margin, usable, _newest_uplift(config), config.serving.interval)
+    return believe_actions(config.plan.actions, margin, usable, _newest_uplift(config), config.serving.interval)
 
 
 def _newest_uplift(config: Config) -> UpliftManifest | None:

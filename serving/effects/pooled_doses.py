@@ -55,8 +55,7 @@ def pool_doses(
     pooled, interpolated = dict(effects), list[str]()
     base = float(np.nanmean(expected)) if len(expected) else 0.0
     depths = {name: action.depth for name, action in actions.items()}
-    others = {name: {**action.attributes(), "depth": ""} for name, action in actions.items()}
-    for family in dose_families(others, depths) if base > 0 else ():
+    for family in families_of_doses(actions) if base > 0 else ():
         tried = [name for name in family if name in effects and effects[name].evidence is not None]
         if len({depths[name] for name in tried}) < 2:
             continue
@@ -73,6 +72,12 @@ def pool_doses(
                 continue
             pooled[name] = _on_curve(source, used, curve.at(dose), base, shape, outcome, actions[name].unproven)
     return pooled, tuple(interpolated)
+
+
+def families_of_doses(actions: Mapping[str, PlanAction]) -> list[tuple[str, ...]]:
+    """The actions that share every attribute but the depth, by depth; of each family at least two."""
+    others = {name: {**action.attributes(), "depth": ""} for name, action in actions.items()}
+    return dose_families(others, {name: action.depth for name, action in actions.items()})
 
 
 def _curve(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.audit.exclusion_lists import ListMatch, match_list, read_excluded
-from features.campaigns.contact_history import read_attributes, read_earlier_contacts
+from features.campaigns.contact_history import read_attributes, read_days_since_actions, read_earlier_contacts
 from features.config.monitor import ALL_CUSTOMERS
 from features.config.plan import Exclusion, PlanConfig
 from features.errors import DataError, UsageError
@@ -89,6 +89,7 @@ def apply_eligibility_rules(
         *first,
         *_only_rules(rules, scores),
         *_contact_rules(log, rules, cutoff, scores),
+        *_rest_rules(log, rules, cutoff, scores),
         *_exclusion_rules(log, rules, cutoff, scores, lists),
         *_consent_rules(log, rules, cutoff, scores),
     ):
@@ -137,7 +138,7 @@ def no_consent_reason(column: str) -> Phrase:
 
 
 def _contact_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
-    if log.config.contacts is None or not rules.limits_contacts:
+    if log.config.contacts is None or (rules.contacted_within is None and rules.contacts_at_most is None):
         return
     contacts = read_earlier_contacts(log, cutoff, rules.contacts_window or ONE_DAY)
     place = pc.index_in(scores["customer_id"], value_set=contacts.customers.combine_chunks())
@@ -148,6 +149,23 @@ def _contact_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) 
     if rules.contacts_at_most is not None and rules.contacts_window is not None:
         most = rules.contacts_at_most
         yield frequent_contacts_reason(most, rules.contacts_window.days), recent > most, ()
+
+
+def _rest_rules(log: Log, rules: PlanConfig, cutoff: date, scores: pa.Table) -> Iterator[MatchedRule]:
+    """Customers who received an action so lately that they do not get it again."""
+    rests = {name: action.rest.days for name, action in rules.actions.items() if action.rest is not None}
+    if log.config.contacts is None or not rests:
+        return
+    received = read_days_since_actions(log, cutoff, list(rests))
+    for name, days in rests.items():
+        lately = pc.and_(pc.equal(received["action"], name), pc.less_equal(received["days_since"], days))
+        ids = received["customer_id"].filter(lately).combine_chunks()
+        yield same_action_reason(days), pc.is_in(scores["customer_id"], value_set=ids).to_numpy(), (name,)
+
+
+def same_action_reason(days: int) -> Phrase:
+    """Say that a customer got the same action in the last days."""
+    return phrase(f"got it in the last {_days(days)}", days=days)
 
 
 def recent_contact_reason(days: int) -> Phrase:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.config.load import Config
+from features.config.sections import TaskConfig
 from features.errors import DataError, UsageError
 from features.feature import Feature
 from features.intake.log import Log
@@ -83,13 +84,13 @@ def build_cohort(log: Log, cutoff: date) -> Snapshots:
     """
     config, snapshots = log.config, build_snapshots(log, [cutoff], with_labels=False)
     if not snapshots.rows.num_rows:
-        raise empty_cohort_error(config, cutoff)
+        raise empty_cohort_error(config.task, cutoff)
     return replace(snapshots, features=translate_features(snapshots.features, get_language(config.language)))
 
 
-def empty_cohort_error(config: Config, cutoff: date) -> DataError:
+def empty_cohort_error(task: TaskConfig, cutoff: date) -> DataError:
     """Return the error for an empty cohort."""
-    return DataError(f"cutoff {cutoff}: nobody {task_terms(config.task).outsiders}: no one to score")
+    return DataError(f"cutoff {cutoff}: nobody {task_terms(task).outsiders}: no one to score")
 
 
 def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:

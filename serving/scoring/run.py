@@ -105,16 +105,16 @@ def _score_cutoff(
         write_features(job, run, prepared)
         if config.engine.kind != "spark":
             reading.close()  # memory is freed before explanations start
-        facts = score_cohort(job, run, _choose_passes(prepared.engine, config))
+        facts = score_cohort(job, run, _choose_passes(prepared.engine, config.engine.kind))
         scores = _publish(job, run, _build_manifest(job, facts), notes)
     remove_folder(job.folder)
     quick = (f"note: {QUICK_SCORES}",) if models.churn.bundle.is_quick else ()
     return replace(scores, notes=(*quick, *scores.notes, *deliver_scores(config, scores)))
 
 
-def _choose_passes(engine: Engine, config: Config) -> ScoringPasses:
+def _choose_passes(engine: Engine, kind: str) -> ScoringPasses:
     """Run the passes where the engine runs."""
-    if config.engine.kind != "spark":
+    if kind != "spark":
         return LocalPasses()
     from serving.scoring.spark_executor import SparkPasses  # PySpark is optional
 

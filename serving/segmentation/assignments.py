@@ -84,7 +84,7 @@ def feature_groupings(config: Config, history: CohortHistory, micro_segments: Cl
         Grouping(
             "stage",
             LIFECYCLE_STAGES,
-            _stage_codes(config, history),
+            _stage_codes(config.segments.confidence, history),
             [tr(rule) for rule in (STAGE_RULES if history.names.frequency else CONTRACT_RULES)],
         )
     )
@@ -111,14 +111,14 @@ def rfm_scores_by_cutoff(history: CohortHistory) -> tuple[np.ndarray, np.ndarray
     return scores[0], scores[1], scores[2] if names.money else None
 
 
-def _stage_codes(config: Config, history: CohortHistory) -> np.ndarray:
+def _stage_codes(confidence: float, history: CohortHistory) -> np.ndarray:
     names = history.names
     if names.pace and names.change:
         recent, less = history.column(names.pace), history.column(names.change)
         z = lifecycle_stages.pace_change(recent, recent - less, history.column("tenure_days"), names.pace_days)
     else:
         z = np.zeros(history.rows.num_rows)
-    return lifecycle_stages.assign_stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
+    return lifecycle_stages.assign_stages(history.rows["lifecycle"].to_pylist(), z, confidence)
 
 
 def stage_history(history: CohortHistory, groupings: Sequence[Grouping]) -> np.ndarray:

@@ -11,11 +11,10 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -53,7 +52,6 @@ MENU = (
     ("/monitoring", N_("Monitoring")),
     ("/models", N_("Models")),
 )
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 View = Callable[[Site, Request], Response]
 
 
@@ -95,7 +93,8 @@ def create_application(
     views: dict[str, View] = {
         "/": _overview, "/segments": _segments, "/customers": _customers, "/customers.csv": _csv,
         "/customers.xlsx": _xlsx, "/customer": _customer, "/customer/reasons": _reasons, "/customer/history": _history,
-        "/customer/what-if": _what_if, "/plan": _plan, "/plan/at": _plan_at, "/experiments": _experiments,
+        "/customer/what-if": _what_if, "/plan": _plan, "/plan/at": _plan_at, "/plan.csv": _plan_csv,
+        "/plan.xlsx": _plan_xlsx, "/plan/campaign.csv": _campaign_file, "/experiments": _experiments,
         "/monitoring": _monitoring, "/models": _models, "/models/test": _model_test,
     }  # fmt: skip
     routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
@@ -183,7 +182,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
         "params": dict(request.query_params),
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
-        "notes": notes_on_scores(site.config, at.manifest, at.cutoff, site.tr) if at else [],
+        "notes": notes_on_scores(site.config.task.timezone, at.manifest, at.cutoff, site.tr) if at else [],
         "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
     return HTMLResponse(env.get_template(template).render(**shared, **content), status)
@@ -226,29 +225,17 @@ def _customers(site: Site, request: Request) -> Response:
 
 
 def _csv(site: Site, request: Request) -> Response:
-    context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
-    pieces = downloads.csv_chunks(site, context.at, filters, context.money)
-    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=_saved(context.at, "csv"))
+    return downloads.csv_response(site, _listed(site, request))
 
 
 def _xlsx(site: Site, request: Request) -> Response:
+    return downloads.workbook_response(site, request.method, _listed(site, request))
+
+
+def _listed(site: Site, request: Request) -> downloads.Listing:
     context = _context(site, request)
     filters = customers.parse_filter(site, request.query_params, context.money)
-    total = customers.list_totals(site, context.at, filters)["customers"]
-    if request.method == "HEAD":
-        return Response(media_type=XLSX, headers=_saved(context.at, "xlsx"))
-    place = downloads.write_workbook(site, context.at, filters, context.money, total)
-    return FileResponse(
-        place,
-        media_type=XLSX,
-        headers=_saved(context.at, "xlsx"),
-        background=BackgroundTask(downloads.delete_workbook, place),
-    )
-
-
-def _saved(at: ScoredCutoff, kind: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="customers-{at.cutoff}.{kind}"'}
+    return downloads.customers_listing(site, context.at, filters, context.money)
 
 
 def _who(site: Site, request: Request, at: ScoredCutoff) -> str:
@@ -332,6 +319,33 @@ def _plan(site: Site, request: Request) -> Response:
 
 def _plan_at(site: Site, request: Request) -> Response:
     return _page(site, request, "plan_at.html.j2", **_planned(site, request))
+
+
+def _plan_csv(site: Site, request: Request) -> Response:
+    return downloads.csv_response(site, _plan_listing(site, request))
+
+
+def _plan_xlsx(site: Site, request: Request) -> Response:
+    return downloads.workbook_response(site, request.method, _plan_listing(site, request))
+
+
+def _plan_listing(site: Site, request: Request) -> downloads.Listing:
+    """The customers of a plan at a budget, or with `list=holdout` those whom it holds out."""
+    stored_plan = plan.read_stored_plan(site, request.query_params.get("plan", ""))
+    if request.query_params.get("list", "") == "holdout":
+        return downloads.holdout_listing(stored_plan)
+    budget = plan.parse_budget(site, stored_plan, request.query_params)
+    return downloads.planned_listing(stored_plan, plan.at_budget(stored_plan, budget))
+
+
+def _campaign_file(site: Site, request: Request) -> Response:
+    """The plan's file for the campaign tool, as `regulars plan` wrote it."""
+    stored_plan = plan.read_stored_plan(site, request.query_params.get("plan", ""))
+    file = stored_plan.folder / plan.CAMPAIGN_FILE
+    if not file.is_file():
+        raise MissingOutput(site.tr("The plan {name} has no file for the campaign tool.", name=stored_plan.name))
+    name = f"campaign-{stored_plan.name.replace('/', '-')}.csv"
+    return FileResponse(file, media_type="text/csv; charset=utf-8", headers=downloads.saved_as(name))
 
 
 def _experiments(site: Site, request: Request) -> Response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pyarrow.parquet as pq
@@ -28,8 +30,14 @@ def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Training
 
 
 def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: TrainingRun) -> None:
-    with pytest.raises(UsageError, match="customer 'customer-9000' is in no row of .*close to it: customer-00"):
+    score_customers(shop, trained.newest)
+    with pytest.raises(
+        UsageError, match="customer 'customer-9000' is not among the .* scored at .*close to it: customer-00"
+    ):
         explain_customer(shop, "customer-9000", trained.newest)
+    earlier = trained.newest - timedelta(30)  # not scored: the log is asked
+    with pytest.raises(UsageError, match="customer 'customer-9000' is in no row of .*close to it: customer-00"):
+        explain_customer(shop, "customer-9000", earlier)
     first = pq.read_table(shop.folder / "log.parquet").to_pandas().groupby("customer").time.min()
     with pytest.raises(UsageError, match=f"customer '{first.idxmax()}' is not in the cohort.*Close to it: customer-0"):
         explain_customer(shop, first.idxmax(), first.min().date() + timedelta(20))
@@ -39,3 +47,18 @@ def test_who_is_not_there_is_named_with_who_is_close(shop: Config, trained: Trai
 def test_a_level_that_is_no_probability_is_refused(shop: Config, trained: TrainingRun, below: float) -> None:
     with pytest.raises(UsageError, match=f"--below is a probability: .* found {below:g}"):
         explain_customer(shop, "customer-0001", trained.newest, below)
+
+
+def test_who_is_not_scored_is_refused_without_an_engine(
+    shop: Config, trained: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Importing an engine and reading the log would take most of the time of the answer."""
+    score_customers(shop, trained.newest)
+    monkeypatch.setattr("features.intake.log.opened", None)
+    with pytest.raises(UsageError, match="is not among the .* customers scored"):
+        explain_customer(shop, "nobody", trained.newest)
+
+
+def test_importing_the_report_imports_no_engine() -> None:
+    code = "import sys, serving.customer_report; sys.exit(bool({'ibis', 'duckdb', 'pandas'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -152,7 +152,8 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     prior = level_prior(fit_spend_prior(rows.features, spend, weight), rows, spend, money_levels, horizon)
     tempered = temper_tail(spend, np.exp(prior.start))
     tuned = {**parameters.get("spend", {}), **fixed}
-    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, binned.take(returned), tempered, weight, tuned))
+    binned = bin_features(rows.features, tuple(levels))
+    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, binned, tempered, weight, tuned))
 
 
 def has_money(snapshots: Snapshots) -> bool:

@@ -23,6 +23,9 @@ CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
 class BinnedFeatures:
     """Features of training rows, put into bins once for any number of fits.
 
+    Other rows need bins of their own: training on LightGBM's `Dataset.subset` of few among many rows can crash the
+    process.
+
     Attributes:
         data: LightGBM's bins, without the features themselves.
         names: The columns.
@@ -30,10 +33,6 @@ class BinnedFeatures:
 
     data: lgb.Dataset
     names: tuple[str, ...]
-
-    def take(self, mask: np.ndarray) -> BinnedFeatures:
-        """The rows where `mask` (n,) holds, in the same bins."""
-        return BinnedFeatures(self.data.subset(np.flatnonzero(mask).tolist()).construct(), self.names)
 
 
 def bin_features(X: pa.Table, categorical: Sequence[str | int]) -> BinnedFeatures:

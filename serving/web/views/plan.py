@@ -34,7 +34,11 @@ from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stor
 PAGE, SLACK = 50, 1e-9
 COUNTED = {"scored", "eligible", "held_out", "with_action"}
 POINT = ("budget", "spent", "gain", "bound", "price", "customers")
-CURVE_JSON, MONEY = "curve.json", "margin"  # copied from `serving.planning.plan`, which takes seconds to import
+CURVE_JSON, CAMPAIGN_FILE, MONEY = (
+    "curve.json",
+    "plan.csv",
+    "margin",
+)  # copied from `serving.planning.plan`, which takes seconds to import
 ORDER = "CASE WHEN cost > 0 THEN expected_gain / cost ELSE 'infinity'::DOUBLE END DESC, customer_id"
 LISTED = "customer_id, action, cost, expected_gain, segment, churn_probability, value, source, reasons"
 

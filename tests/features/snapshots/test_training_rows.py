@@ -10,7 +10,7 @@ import pytest
 from features.config.load import Config
 from features.intake.log import opened
 from features.snapshots.build import Snapshots, build_snapshots, checked_log
-from features.snapshots.training_rows import RowChoice, choose_rows, estimate_cohorts, thin_cutoffs
+from features.snapshots.training_rows import choose_rows, estimate_cohorts, thin_cutoffs
 from features.task import Window
 
 
@@ -71,7 +71,8 @@ def test_sizes_are_estimated_from_a_sample(
         rough = estimate_cohorts(tables, task, everything.cutoffs, engine)
         assert rough != exact
         assert sum(rough.values()) == pytest.approx(sum(exact.values()), rel=0.25)
-        assert choose_rows(tables, task, everything.cutoffs, 0, engine) == RowChoice(tuple(everything.cutoffs))
+        unlimited = choose_rows(tables, task, everything.cutoffs, 0, engine)
+    assert (unlimited.cutoffs, unlimited.share, unlimited.note) == (tuple(everything.cutoffs), 1.0, "")
 
 
 @pytest.mark.parametrize(("every", "horizon"), [(30, 90), (30, 365), (28, 28), (7, 90)])

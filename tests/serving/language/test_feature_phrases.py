@@ -29,6 +29,7 @@ from serving.planning.eligibility import (
     frequent_contacts_reason,
     no_consent_reason,
     recent_contact_reason,
+    same_action_reason,
 )
 from serving.planning.pilot import NOT_DRAWN
 
@@ -59,6 +60,7 @@ REASONS = [
     *(recent_contact_reason(days) for days in (1, 14)),
     *(frequent_contacts_reason(most, days) for most in (1, 2) for days in (1, 30)),
     no_consent_reason("同意"),
+    *(same_action_reason(days) for days in (1, 30)),
 ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +299,20 @@ def test_rules_leave_customers_out_with_their_reason(tmp_path: Path) -> None:
     assert not table[~table.eligible].holdout.any()
     text = plan_text(plan)
     assert "left out: 2 staff" in text and "not mail: 30 no consent" not in text
+
+
+def test_an_action_rests_before_a_customer_gets_it_again(tmp_path: Path) -> None:
+    days = {"c000": ("mail", 10), "c001": ("mail", 60), "c002": ("call", 10), "c003": ("none", 10)}
+    contacts = [
+        {"id": who, "at": datetime(2024, 3, 1) - timedelta(days=ago), "what": what, "cost": 0.0}
+        for who, (what, ago) in days.items()
+    ]
+    write_parquet(tmp_path, "contacts", contacts)
+    actions = {**ACTIONS, "mail": {**ACTIONS["mail"], "rest": "30d"}}
+    plan = make_plan(_config(tmp_path, sections={"contacts": CONTACTS}, actions=actions), CUTOFF, budget=400.0)
+    assert plan.manifest.closed["mail"] == {"got it in the last 30 days": 1}
+    assert "not mail: 1 got it in the last 30 days" in plan_text(plan)
+    assert _frame(plan).loc["c000"].would_have != "mail"
 
 
 def test_an_action_needs_consent_that_is_known(tmp_path: Path) -> None:

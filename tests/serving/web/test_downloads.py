@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from features.config.load import Config
 from serving.web import downloads
 from serving.web.parts.output_reader import open_site, read_scored_cutoff
 from serving.web.views.customers import CustomerFilter
+from serving.web.views.plan import plan_names
 from tests.webpages import HOSTILE, app_of, fetch, numbers
 
 
@@ -87,8 +90,24 @@ def test_a_workbook_leaves_no_file_behind(webpages: Config, tmp_path: Path, monk
 
     monkeypatch.setattr(downloads, "_batches", broken)
     with pytest.raises(ZeroDivisionError):
-        downloads.write_workbook(site, read_scored_cutoff(site), CustomerFilter(), True, 1)
+        downloads.write_workbook(
+            site, downloads.customers_listing(site, read_scored_cutoff(site), CustomerFilter(), True)
+        )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_is_downloaded_as_it_is_shown_with_its_holdout_and_its_file(app: Any, webpages: Config) -> None:
+    name = next(iter(plan_names(open_site(webpages))))
+    page = fetch(app, f"/plan?plan={name}&budget=20").text
+    shown = int(re.search(r'id="in">([\d,]+)<', page)[1])  # type: ignore[index]
+    rows = table(fetch(app, f"/plan.csv?plan={name}&budget=20").text)
+    assert len(rows) == shown > 0 and rows[0]["customer_id"] in unescape(page)
+    assert sum(float(row["cost"]) for row in rows) <= 20
+    assert len(sheet(fetch(app, f"/plan.xlsx?plan={name}&budget=20").body)) == shown + 1
+    held_out = table(fetch(app, f"/plan.csv?plan={name}&list=holdout").text)
+    assert held_out and set(held_out[0]) == {"customer_id", "would_have", "segment", "churn_probability", "value"}
+    file = fetch(app, f"/plan/campaign.csv?plan={name}")
+    assert "campaign-" in file.headers["content-disposition"] and "would_have" in file.text.splitlines()[0]
 
 
 def test_only_asking_for_the_head_makes_no_workbook(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
