@@ -204,7 +204,10 @@ def _overview(site: Site, request: Request) -> Response:
     figures = overview.overview_page(site, context.at)
     notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
     history = over_time.history_charts(site, context.at)
-    return _page(site, request, "overview.html.j2", context=context, history=history, **figures, **notices)
+    following = plan.next_plan(site, context.at)
+    return _page(
+        site, request, "overview.html.j2", context=context, history=history, following=following, **figures, **notices
+    )
 
 
 def _segments(site: Site, request: Request) -> Response:
