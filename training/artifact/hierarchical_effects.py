@@ -52,7 +52,16 @@ class HierarchicalEffects:
 
 
 def forecast_of(columns: Columns, name: str, base: np.ndarray | None) -> np.ndarray:
-    """The forecast (n,) of a feature, or the given one; unknown values count as the mean."""
+    """The forecast of a feature, or the given one; unknown values count as the mean.
+
+    Args:
+        columns: (n,) each: the features by name.
+        name: The feature; '': the given forecast.
+        base: (n,) the given forecast.
+
+    Returns:
+        (n,) the forecast.
+    """
     values = np.asarray(columns[name] if name else base, float)
     return np.where(np.isfinite(values), values, np.nanmean(values))
 

@@ -82,7 +82,17 @@ def hierarchical_wins(scores: np.ndarray, effects: np.ndarray, challenger: np.nd
 
 
 def average_effect(model: HierarchicalEffects, action: str, columns: Columns, base: np.ndarray) -> tuple[float, float]:
-    """The posterior mean of the average effect over some customers, and its standard deviation."""
+    """Compute the average effect over some customers.
+
+    Args:
+        model: The posterior of the effects.
+        action: The action.
+        columns: (n,) each: the customers' features by name.
+        base: (n,) the outcome expected of them without an action.
+
+    Returns:
+        The posterior mean of the average, and its standard deviation.
+    """
     mean, _ = model.predict(action, columns, base)
     shape = effect_shape(forecast_of(columns, model.forecast, base), model.share)
     weights = (modifier_matrix(columns, model.modifiers) * shape[:, None]).mean(axis=0)
