@@ -26,6 +26,7 @@ __getattr__, __all__ = lazy_exports(
             "PAGE",
             "at_budget",
             "gain_chart",
+            "next_plan",
             "parse_budget",
             "plan_customers",
             "plan_names",
