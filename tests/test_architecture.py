@@ -41,7 +41,6 @@ REPORT = ("serving/report/test_page.py", "a section of the report")
 SCORING = ("serving/scoring/test_run.py", "a step of scoring, and needs registered models")
 SEGMENTATION = ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores")
 TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of their own: (test file, reason)
-    "features/campaigns/required_contacts.py": ("serving/test_early_checks.py", "refuses early what needs contacts"),
     "features/outputs/manifest_entries.py": ("features/outputs/test_manifests.py", "the entries of manifests"),
     "features/catalog/categories.py": ORACLE,
     "features/catalog/cohort_ranks.py": ORACLE,
@@ -56,15 +55,11 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "features/catalog/trends.py": ORACLE,
     "features/catalog/windows.py": ORACLE,
     "features/config/sections.py": CONFIG,
-    "features/config/segments.py": CONFIG,
     "features/config/table_sections.py": CONFIG,
     "features/config_guess/column_profile.py": GUESS,
     "features/config_guess/skeleton.py": GUESS,
-    "features/config_guess/task.py": GUESS,
-    "features/config_guess/wording.py": GUESS,
     "features/engines/duckdb.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
     "features/engines/duckdb_times.py": ("features/engines/test_base.py", "the tests of the protocol run on it"),
-    "features/engines/duckdb_errors.py": ("features/sources/test_parquet_files.py", "needs an engine that fails"),
     "features/engines/spark_frames.py": ("features/engines/test_spark.py", "needs a running Spark"),
     "features/engines/spark_workers.py": ("features/engines/test_spark.py", "runs in Spark's workers only"),
     "features/engines/window_totals.py": (
@@ -114,13 +109,9 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "serving/privacy/model_store.py": ERASURE,
     "serving/privacy/search.py": ERASURE,
     "serving/privacy/tables.py": ERASURE,
-    "serving/privacy/text.py": ERASURE,
     "serving/report/data.py": REPORT,
-    "serving/report/text.py": REPORT,
     "serving/scoring/chunks.py": SCORING,
     "serving/scoring/passes.py": SCORING,
-    "serving/scoring/predictions.py": SCORING,
-    "serving/scoring/score_tables.py": SCORING,
     "serving/segmentation/assignments.py": SEGMENTATION,
     "serving/segmentation/text.py": SEGMENTATION,
     "training/artifact/uplift_pyfunc.py": ("training/uplift/test_train.py", "logs and loads what training gives"),

@@ -166,3 +166,11 @@ def test_what_if_has_nothing_to_change() -> None:
 def test_by_hand_the_models_become_champions_and_back(config: Config, run: TrainingRun) -> None:
     assert promote_challengers(config).after == {"churn": "alike-churn/2", "value": "alike-value/2"}
     assert roll_back_champions(config).after == {"churn": "alike-churn/1", "value": "alike-value/1"}
+
+
+def test_nobody_moves_between_groups_that_are_alike(config: Config, scores: Scores) -> None:
+    before = scores.cutoff - config.task.every.delta
+    score_customers(config, before)
+    moved = segment_customers(config).tables["transitions"]["segmentation"].to_pylist()
+    assert "stage" in moved
+    assert not {"tier", "segment"} & set(moved)

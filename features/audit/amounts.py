@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import ibis
 import numpy as np
@@ -132,16 +133,16 @@ def _overlaps(config: Config, tables: Tables, engine: Engine) -> list[str]:
     groups = source.group_by(columns).aggregate(first=source[FILE].min(), last=source[FILE].max())
     shared = groups.filter(groups["first"] != groups["last"])
     pairs = shared.group_by("first", "last").aggregate(rows=shared.count())
-    return _overlap_text(engine.to_arrow(pairs.order_by(ibis.desc("rows"), "first", "last")).to_pylist(), config)
+    return _overlap_text(engine.to_arrow(pairs.order_by(ibis.desc("rows"), "first", "last")).to_pylist(), config.folder)
 
 
-def _overlap_text(pairs: list[Mapping[str, object]], config: Config) -> list[str]:
+def _overlap_text(pairs: list[Mapping[str, object]], folder: Path) -> list[str]:
     """The note on pairs of files that share rows, those with most of them first."""
     if not pairs:
         return []
     total = sum(int(str(pair["rows"])) for pair in pairs)
     worst = "; ".join(
-        f"{file_name(str(pair['first']), config.folder)} and {file_name(str(pair['last']), config.folder)}: "
+        f"{file_name(str(pair['first']), folder)} and {file_name(str(pair['last']), folder)}: "
         f"{int(str(pair['rows'])):,}"
         for pair in pairs[:3]
     )

@@ -38,6 +38,7 @@ ONE_ORDER = 0.98  # share of customers with one order from which ids look like o
 MIN_CUSTOMERS = 20  # with fewer customers, one order each is no sign
 MAX_SHARED = 0.01  # share of orders with several customers that is not worth a note
 MOST_NAMED = 8
+NO_SHARED_ORDERS = {"shared_orders": None, "shared_examples": ()}  # of a log without a column of orders
 Facts = Mapping[str, Any]
 
 
@@ -77,7 +78,7 @@ def id_facts(tables: Tables, config: Config, engine: Engine) -> Facts:
         "placeholders": tuple(_shares(each.filter(is_placeholder), rows, engine)),
         "heavy": tuple(_shares(each.filter(~is_placeholder & (each["rows"] > least)), rows, engine)),
         "one_order": int(counts["once"] or 0) / max(customers, 1),
-        **_shared_orders(tables, config, engine),
+        **(_shared_orders(tables, engine) if config.events.order else NO_SHARED_ORDERS),
         "scientific": int(counts["scientific"] or 0),
         "scientific_customer": counts["example"],
     }
@@ -99,10 +100,8 @@ def _shares(ids: ibis.Table, rows: int, engine: Engine) -> Iterator[dict[str, An
         yield {"customer": row["customer_id"], "share": row["rows"] / rows}
 
 
-def _shared_orders(tables: Tables, config: Config, engine: Engine) -> dict[str, Any]:
-    """The share of orders that several customers have; null without a column of orders."""
-    if not config.events.order:
-        return {"shared_orders": None, "shared_examples": ()}
+def _shared_orders(tables: Tables, engine: Engine) -> dict[str, Any]:
+    """The share of orders that several customers have, and some of them."""
     events = tables.events
     orders = events.group_by("order_id").aggregate(customers=events.customer_id.nunique())
     shared = orders.filter(orders.customers > 1)

@@ -2,7 +2,8 @@
 
 The effects of measured campaigns, and the average effects of the newest uplift model, enter one posterior
 (`serving.effects.posterior`) as shares of the outcome without an action. The gain of a contact is margin x effect on
-value - cost; without money it is the effect on returning. Its distribution is taken to be normal.
+value - cost; without money it is the effect on returning. Its distribution is taken to be normal. Doses of one action
+are on their common curve (`serving.effects.pooled_doses`).
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from features.config.plan import PlanAction
 from features.outputs.manifests import Measurement, UpliftManifest
+from serving.effects.dose_response import fit_dose_curve
 from serving.effects.effect_table import RETURN, VALUE
 from serving.effects.past_effects import effect_rows
-from serving.effects.posterior import posterior_effects
+from serving.effects.pooled_doses import families_of_doses
+from serving.effects.posterior import PosteriorEffects, posterior_effects
 
 STANDARD = NormalDist()
 MODEL_WEIGHT = 1e6  # of the model's mean outcome, in customers held out: it comes first
@@ -78,7 +82,7 @@ class _Shares:
 
 
 def believe_actions(
-    costs: Mapping[str, float],
+    actions: Mapping[str, PlanAction],
     margin: float | None,
     measured: Sequence[tuple[str, Measurement]],
     uplift: UpliftManifest | None,
@@ -87,34 +91,37 @@ def believe_actions(
     """Compute what is believed of each action.
 
     Args:
-        costs: The cost of each action for one customer.
+        actions: The actions of the plan.
         margin: Share of value that is profit; None: plans are about returning, not about money.
         measured: The measured campaigns by name, each with outcomes complete and groups as randomised.
         uplift: The newest effects of the uplift model; campaigns that it learned from are not counted twice.
         interval: The probability that credible intervals hold.
 
     Returns:
-        One belief an action, in the order of `costs`.
+        One belief an action, in their order.
     """
-    outcome, names = RETURN if margin is None else VALUE, list(costs)
+    outcome, names = RETURN if margin is None else VALUE, list(actions)
     shares = _shares(names, outcome, measured, uplift)
     if not shares.places or shares.base <= 0:
-        return tuple(ActionBelief(name, outcome, costs[name], 0, interval=interval) for name in names)
+        return tuple(ActionBelief(name, outcome, actions[name].cost, 0, interval=interval) for name in names)
     places = np.array(shares.places, int)
     count = max(int(places.max()) + 1, len(names))
     posterior = posterior_effects(places, np.array(shares.effects), np.array(shares.errors), count)
+    known = {name: (float(posterior.mean[p]), float(posterior.deviation[p])) for p, name in enumerate(names)}
+    known |= _on_dose_curves(actions, names, posterior)
     counts = np.bincount(places, minlength=len(names))
     reach = STANDARD.inv_cdf(0.5 + interval / 2)
     beliefs = []
     for place, name in enumerate(names):
-        mean, error = (shares.base * float(x[place]) for x in (posterior.mean, posterior.deviation))
-        gain, gain_error = (mean, error) if margin is None else (margin * mean - costs[name], margin * error)
+        mean, error = (shares.base * figure for figure in known[name])
+        cost = actions[name].cost
+        gain, gain_error = (mean, error) if margin is None else (margin * mean - cost, margin * error)
         worth = STANDARD.cdf(gain / gain_error) if gain_error > 0 else float(gain > 0)
         beliefs.append(
             ActionBelief(
                 name,
                 outcome,
-                costs[name],
+                cost,
                 int(counts[place]),
                 mean,
                 mean - reach * error,
@@ -126,6 +133,22 @@ def believe_actions(
             )  # fmt: skip
         )
     return tuple(beliefs)
+
+
+def _on_dose_curves(
+    actions: Mapping[str, PlanAction], names: Sequence[str], posterior: PosteriorEffects
+) -> dict[str, tuple[float, float]]:
+    """Mean and deviation of doses of one action, by the curve through those that were measured, as a plan has them."""
+    found: dict[str, tuple[float, float]] = {}
+    for family in families_of_doses(actions):
+        tried = [name for name in family if np.isfinite(posterior.error[names.index(name)])]
+        doses = [actions[name].depth or 0.0 for name in tried]
+        if len(set(doses)) < 2:
+            continue
+        places = [names.index(name) for name in tried]
+        curve = fit_dose_curve(doses, posterior.estimate[places].tolist(), posterior.error[places].tolist())
+        found |= {name: curve.at(dose) for name in family if curve.covers(dose := actions[name].depth or 0.0)}
+    return found
 
 
 def _shares(

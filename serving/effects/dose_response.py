@@ -63,7 +63,7 @@ def fit_dose_curve(doses: Sequence[float], effects: Sequence[float], errors: Seq
 
     >>> curve = fit_dose_curve([0.1, 0.2, 0.4], [0.06, 0.10, 0.12], [0.01, 0.01, 0.01])
     >>> [round(curve.at(dose)[0], 2) for dose in (0.1, 0.3, 0.4)]
-    [0.06, 0.12, 0.12]
+    [0.06, 0.11, 0.12]
     """
     dose, effect, error = (np.asarray(values, float) for values in (doses, effects, errors))
     slopes = SCALE * WIDEST * (np.arange(STEPS) + 0.5) / STEPS

@@ -21,7 +21,7 @@ class OneAction:
     Attributes:
         on_return, on_value: (n,) of each customer.
         error: (n,) posterior standard deviation of `on_value`.
-        parts: (n, 2) two independent errors of the effect on the plan's outcome.
+        parts: (n, k) independent errors of the effect on the plan's outcome.
         evidence: The average effect as estimated and as believed; None if the effect is assumed.
         counted: Whether the average is part of the effects; it is left out without evidence.
     """
@@ -55,8 +55,7 @@ def pool_doses(
     pooled, interpolated = dict(effects), list[str]()
     base = float(np.nanmean(expected)) if len(expected) else 0.0
     depths = {name: action.depth for name, action in actions.items()}
-    others = {name: {**action.attributes(), "depth": ""} for name, action in actions.items()}
-    for family in dose_families(others, depths) if base > 0 else ():
+    for family in families_of_doses(actions) if base > 0 else ():
         tried = [name for name in family if name in effects and effects[name].evidence is not None]
         if len({depths[name] for name in tried}) < 2:
             continue
@@ -73,6 +72,12 @@ def pool_doses(
                 continue
             pooled[name] = _on_curve(source, used, curve.at(dose), base, shape, outcome, actions[name].unproven)
     return pooled, tuple(interpolated)
+
+
+def families_of_doses(actions: Mapping[str, PlanAction]) -> list[tuple[str, ...]]:
+    """The actions that share every attribute but the depth, by depth; of each family at least two."""
+    others = {name: {**action.attributes(), "depth": ""} for name, action in actions.items()}
+    return dose_families(others, {name: action.depth for name, action in actions.items()})
 
 
 def _curve(
@@ -119,7 +124,7 @@ def _on_curve(
     enough = mean > EVIDENT * deviation or bool(own.get("enough"))
     counts = enough or unproven
     change = ((mean if counts else 0.0) - used) * shape
-    parts = np.stack([deviation * shape, effect.parts[:, 1]], axis=1)
+    parts = np.column_stack([deviation * shape, effect.parts[:, 1:]])
     evidence = {**own, "believed": mean, "enough": enough}
     moved: dict[str, Any] = {
         f"on_{outcome}": getattr(effect, f"on_{outcome}") + change,

@@ -146,7 +146,7 @@ def _run_chain(log: Log, cutoff: date | None, accept: bool, report_line: Callabl
             save(finished=False)
     content = _summary_content(night, records, {}, finished=True)
     if _nothing_new(night, content):
-        return NightSummary(summary_path(config, night.cutoff), {**night.earlier, "steps": content["steps"]})
+        return NightSummary(summary_path(config.output, night.cutoff), {**night.earlier, "steps": content["steps"]})
     return save(finished=True)
 
 
@@ -175,7 +175,7 @@ def _open_night(log: Log, cutoff: date | None, accept: bool) -> tuple[Night, Ste
     The cutoff comes from the log; if the log cannot be read or trusted, it is that of the last run.
     """
     config = log.config
-    nights, damaged = read_summaries(config)
+    nights, damaged = read_summaries(config.output)
     known_cutoffs = [date.fromisoformat(summary["cutoff"]) for summary in nights]
     before, audit_file = last_trusted_log(nights), config.output / "audit.json"
     audit_before = content_digest(audit_file)

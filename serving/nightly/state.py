@@ -113,15 +113,15 @@ class Night:
         return place.exists() and any(digests.items() <= record.items() for record in earlier_steps)
 
 
-def summary_path(config: Config, cutoff: date) -> Path:
+def summary_path(output: Path, cutoff: date) -> Path:
     """The path of a night's summary."""
-    return config.output / "runs" / f"{cutoff}.json"
+    return output / "runs" / f"{cutoff}.json"
 
 
-def read_summaries(config: Config) -> tuple[list[dict[str, Any]], list[Path]]:
+def read_summaries(output: Path) -> tuple[list[dict[str, Any]], list[Path]]:
     """The summaries of all nights, by ascending cutoff, and the files that cannot be read."""
     summaries, damaged = [], []
-    for path in sorted((config.output / "runs").glob("????-??-??.json")):
+    for path in sorted((output / "runs").glob("????-??-??.json")):
         try:
             summary = read_manifest(path, NightRecord)
             last_trusted_log([summary.to_dict()])
@@ -150,7 +150,7 @@ def write_summary(config: Config, content: Mapping[str, Any]) -> Path:
     Raises:
         UsageError: It cannot be written.
     """
-    target = summary_path(config, date.fromisoformat(content["cutoff"]))
+    target = summary_path(config.output, date.fromisoformat(content["cutoff"]))
     write_text_atomically(target, document_text(content, sort_keys=False, ensure_ascii=False))
     return target
 

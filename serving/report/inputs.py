@@ -143,7 +143,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
         read_history(config, scores.cutoff),
-        notes_on_scores(config, scores.manifest, scores.cutoff, tr),
+        notes_on_scores(config.task.timezone, scores.manifest, scores.cutoff, tr),
     )
 
 

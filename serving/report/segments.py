@@ -89,7 +89,8 @@ def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.Dat
     stored: StoredSegments | None = inputs.segments.content
     if stored is None:
         version = inputs.scores.manifest.segment_rules
-        meanings = {"segment": value_tiers.segment_rules(version), **MEANING}
+        rules = value_tiers.group_rules(version, wording.skill)
+        meanings = {"segment": {name: rules[name] for name in value_tiers.segment_rules(version)}, **MEANING}
         tables = [_of_scores(wording, table, column, meaning) for column, meaning in meanings.items()]
         return {"gap": inputs.segments.gap, "stale": False, "tables": tables, "moves": [], "lists": [], "cards": []}
     names = [name for name in TITLES if any(card["segmentation"] == name for card in stored.cards)]

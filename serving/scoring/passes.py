@@ -166,7 +166,7 @@ def write_features(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) ->
     log.write(path)
     if not open_parquet_rows(path).num_rows:
         remove_folder(run.folder)
-        raise empty_cohort_error(job.config, job.cutoff)
+        raise empty_cohort_error(job.config.task, job.cutoff)
     with explain_write_errors(job):
         run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_files(path)])
 

@@ -34,7 +34,7 @@ from features.storage.json_files import file_digest, has_digest, json_digest
 from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
-from serving.scoring.predictions import Champions, check_features, load_champions
+from serving.scoring.predictions import Champions, load_champions, model_features
 from serving.scoring.resumable_run import ResumableRun, open_run, remove_folder
 from serving.scoring.score_notes import QUICK_SCORES
 from serving.scoring.score_tables import MANIFEST, Scores
@@ -95,9 +95,9 @@ def _score_cutoff(
     """As `score_customers`; `reading` ends the work on the log, and closes a log that was opened for this run."""
     config = log.config
     prepared = reading.enter_context(prepare_features(log, day))
-    check_features(models, prepared.features, prepared.own)
+    features = model_features(models, prepared.features, prepared.own)
     targets = models.targets if with_contributions else ()
-    job = ScoringJob(config, day, models, prepared.features, _run_identity(config, day, models, prepared), targets)
+    job = ScoringJob(config, day, models, features, _run_identity(config, day, models, prepared), targets)
     scores = _scores_in_place(job)
     if scores is None:
         customer_ids.record_id_rule(config)
@@ -105,16 +105,16 @@ def _score_cutoff(
         write_features(job, run, prepared)
         if config.engine.kind != "spark":
             reading.close()  # memory is freed before explanations start
-        facts = score_cohort(job, run, _choose_passes(prepared.engine, config))
+        facts = score_cohort(job, run, _choose_passes(prepared.engine, config.engine.kind))
         scores = _publish(job, run, _build_manifest(job, facts), notes)
     remove_folder(job.folder)
     quick = (f"note: {QUICK_SCORES}",) if models.churn.bundle.is_quick else ()
     return replace(scores, notes=(*quick, *scores.notes, *deliver_scores(config, scores)))
 
 
-def _choose_passes(engine: Engine, config: Config) -> ScoringPasses:
+def _choose_passes(engine: Engine, kind: str) -> ScoringPasses:
     """Run the passes where the engine runs."""
-    if config.engine.kind != "spark":
+    if kind != "spark":
         return LocalPasses()
     from serving.scoring.spark_executor import SparkPasses  # PySpark is optional
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-from features.config.load import Config
 from features.outputs.manifests import ScoreManifest
 from features.task import UTC_ZONE
 from serving.language.messages import N_, Language
@@ -16,11 +15,11 @@ QUICK_SCORES = N_(
 )
 
 
-def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
+def notes_on_scores(own_zone: str, manifest: ScoreManifest, cutoff: date, tr: Language) -> list[str]:
     """Sentences about scores that tell nobody apart, are of a quick look, or do not fit the config; or empty.
 
     Args:
-        config: The business as it is now.
+        own_zone: [task] timezone as it is now.
         manifest: What was recorded with the scores.
         cutoff: Their cutoff.
         tr: The language of the reader.
@@ -33,13 +32,13 @@ def notes_on_scores(config: Config, manifest: ScoreManifest, cutoff: date, tr: L
         notes.append(tr(QUICK_SCORES))
     model = manifest.models.get("churn")
     zone = (model.get("task", {}) if model else {}).get("timezone", UTC_ZONE)
-    if zone != config.task.timezone:
+    if zone != own_zone:
         notes.append(
             tr(
                 "The days of these scores begin in the time zone {theirs}, and the config now says {ours}: run "
                 "`regulars train` and `regulars score --cutoff {cutoff}`, or set [task] timezone back.",
                 theirs=zone,
-                ours=config.task.timezone,
+                ours=own_zone,
                 cutoff=cutoff,
             )
         )

@@ -105,6 +105,12 @@ def segment_rules(version: int) -> dict[str, str]:
     return SEGMENT_RULES.get(version, SEGMENT_RULES[1])
 
 
+def group_rules(version: int, skill: bool = True) -> dict[str, str]:
+    """Return the rule of each tier and segment in words, by the version of the rules; `skill` as in `assign_groups`."""
+    alike = {} if skill else dict.fromkeys(ALIKE.values(), ALIKE_RULE)
+    return {**TIER_RULES, **segment_rules(version), **alike}
+
+
 def assign_groups(churn: np.ndarray, worth: np.ndarray, skill: bool = True) -> dict[str, np.ndarray]:
     """Assign the score columns 'tier' and 'segment' (n,) to all customers of a cutoff.
 

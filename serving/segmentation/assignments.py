@@ -84,7 +84,7 @@ def feature_groupings(config: Config, history: CohortHistory, micro_segments: Cl
         Grouping(
             "stage",
             LIFECYCLE_STAGES,
-            _stage_codes(config, history),
+            _stage_codes(config.segments.confidence, history),
             [tr(rule) for rule in (STAGE_RULES if history.names.frequency else CONTRACT_RULES)],
         )
     )
@@ -111,14 +111,14 @@ def rfm_scores_by_cutoff(history: CohortHistory) -> tuple[np.ndarray, np.ndarray
     return scores[0], scores[1], scores[2] if names.money else None
 
 
-def _stage_codes(config: Config, history: CohortHistory) -> np.ndarray:
+def _stage_codes(confidence: float, history: CohortHistory) -> np.ndarray:
     names = history.names
     if names.pace and names.change:
         recent, less = history.column(names.pace), history.column(names.change)
         z = lifecycle_stages.pace_change(recent, recent - less, history.column("tenure_days"), names.pace_days)
     else:
         z = np.zeros(history.rows.num_rows)
-    return lifecycle_stages.assign_stages(history.rows["lifecycle"].to_pylist(), z, config.segments.confidence)
+    return lifecycle_stages.assign_stages(history.rows["lifecycle"].to_pylist(), z, confidence)
 
 
 def stage_history(history: CohortHistory, groupings: Sequence[Grouping]) -> np.ndarray:
@@ -146,9 +146,7 @@ def score_groupings(scores: Scores, scored: pa.Table, tr: Language) -> list[Grou
     Raises:
         DataError: A customer has a tier or segment that Regulars does not assign.
     """
-    rules = value_tiers.TIER_RULES | value_tiers.segment_rules(scores.manifest.segment_rules)
-    if not scores.manifest.skill:
-        rules |= dict.fromkeys(value_tiers.ALIKE.values(), value_tiers.ALIKE_RULE)
+    rules = value_tiers.group_rules(scores.manifest.segment_rules, scores.manifest.skill)
     groupings = []
     for name, groups in SCORED_GROUPS.items():
         codes = _codes(scored[name], groups)
@@ -196,8 +194,10 @@ def scored_group_histories(config: Config, scores: Scores, scored: pa.Table) -> 
     """
     days = [day for day in config.outputs.scored_cutoffs() if day < scores.cutoff]
     before = [read_scores(config, day) for day in (days[-config.segments.history :] if config.segments.history else [])]
-    alike = [each for each in before if each.manifest.segment_rules == scores.manifest.segment_rules]
-    earlier, tables = [each.cutoff for each in alike], [*map(read_scored_columns, alike), scored]
+    rules = scores.manifest.segment_rules
+    same = [each for each in before if each.manifest.segment_rules == rules and each.manifest.skill]
+    same = same if scores.manifest.skill else []  # nobody moves where everybody is alike
+    earlier, tables = [each.cutoff for each in same], [*map(read_scored_columns, same), scored]
     if len(tables) < 2:
         return []
     ids = pa.chunked_array([table["customer_id"].combine_chunks() for table in tables]).combine_chunks()

@@ -75,10 +75,13 @@ def serve(
 def _warm(site: Site) -> None:
     """Prepare the first page and import slow modules before somebody asks for them."""
     from serving.web.parts.output_reader import MissingOutput, read_scored_cutoff
+    from serving.web.views.over_time import history_charts
     from serving.web.views.overview import overview_page
 
     with suppress(MissingOutput):  # the page itself says what is missing
-        overview_page(site, read_scored_cutoff(site))
+        at = read_scored_cutoff(site)
+        overview_page(site, at)
+        history_charts(site, at)
     import_module("serving.web.live_queries")
 
 

@@ -182,7 +182,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
         "params": dict(request.query_params),
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
-        "notes": notes_on_scores(site.config, at.manifest, at.cutoff, site.tr) if at else [],
+        "notes": notes_on_scores(site.config.task.timezone, at.manifest, at.cutoff, site.tr) if at else [],
         "pinned": str(at.cutoff) if at and scored_days and at.cutoff != scored_days[-1] else "",
     }
     return HTMLResponse(env.get_template(template).render(**shared, **content), status)
@@ -204,7 +204,10 @@ def _overview(site: Site, request: Request) -> Response:
     figures = overview.overview_page(site, context.at)
     notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
     history = over_time.history_charts(site, context.at)
-    return _page(site, request, "overview.html.j2", context=context, history=history, **figures, **notices)
+    following = plan.next_plan(site, context.at)
+    return _page(
+        site, request, "overview.html.j2", context=context, history=history, following=following, **figures, **notices
+    )
 
 
 def _segments(site: Site, request: Request) -> Response:

@@ -143,6 +143,10 @@ def test_a_short_log_is_learned_with_defaults_and_says_so(shop: Config, rows: Sn
     assert shortest.evaluated.log_level == 0.0
     assert shortest.evaluated.spread is not None
     assert "uncalibrated" in shortest.split.shortfall
+    assert shortest.evaluated_without == ("calibration", "tuning")
+    assert shortest.churn.facts["heard"], "the registered model has a later cutoff to be calibrated on"
+    assert "not of one kind" in training_text(shortest)
+    assert learned.evaluated_without == ("tuning",) and len(learned.shortfalls) == 1
 
 
 def test_who_cannot_be_learned_from_is_said(shop: Config, rows: Snapshots) -> None:

@@ -41,7 +41,7 @@ def overview_page(site: Site, at: ScoredCutoff) -> dict[str, Any]:
 def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
     form, money = number_format(site, at), has_value(site, at)
     cells = site.query(CELLS, [value_tiers.AT_RISK, at.files]).to_pylist()  # one scan gives a few hundred cells
-    top, rules = _sum(cells), value_tiers.segment_rules(at.manifest.segment_rules)
+    top, rules = _sum(cells), value_tiers.group_rules(at.manifest.segment_rules, at.manifest.skill)
     top["low"], top["high"] = _interval(site, at) if money else (None, None)
     return {
         "top": top,

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from features.campaigns.live_plans import newest_plans_first
+from features.campaigns.live_plans import live_plan, newest_plans_first
 from features.errors import DataError
 from features.outputs.layout import PLAN_MANIFEST, PLAN_TABLE
 from features.outputs.manifests import PlanManifest
@@ -29,7 +29,7 @@ from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
 from serving.language.formats import NumberFormat
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.scoring.value_tiers import NO_SKILL
-from serving.web.parts.output_reader import ROWS, MissingOutput, Site, read_stored_manifest
+from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site, read_stored_manifest
 
 PAGE, SLACK = 50, 1e-9
 COUNTED = {"scored", "eligible", "held_out", "with_action"}
@@ -211,6 +211,22 @@ def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
         "promise": list(gain_sentences(plan.facts, form, site.tr)),
         "evidence": list(evidence_sentences(plan.facts, form, site.tr)),
     }
+
+
+def next_plan(site: Site, at: ScoredCutoff) -> dict[str, Any] | None:
+    """Read the live plan of a cutoff for the first page: the plan, its sentences, and whether it is of other scores.
+
+    Returns None if the cutoff has no plan, or one that cannot be read; its own page says why.
+    """
+    live = live_plan(site.config, at.cutoff)
+    if live is None:
+        return None
+    try:
+        plan = read_stored_plan(site, f"{at.cutoff}/{live.campaign}")
+    except MissingOutput:
+        return None
+    stale = plan.facts.scores.get("parts") != at.manifest.parts
+    return {"plan": plan, "stale": stale, **plan_sentences(site, plan)}
 
 
 def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:

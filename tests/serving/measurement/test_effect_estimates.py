@@ -32,6 +32,7 @@ def executed_plan(
         "other_contacts": np.zeros(customers),
         "cost": np.ones(customers),
         "cost_source": "plan",
+        "responses": {},
         "outcomes": {"return": back * 1.0, "value": back * usual * rng.lognormal(0, 1, customers)},
         "covariates": np.column_stack(list(known.values())),
         "covariate_names": tuple(known),

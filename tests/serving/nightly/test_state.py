@@ -25,14 +25,14 @@ DAY = date(2024, 6, 1)
 
 def test_summaries_are_read_back_and_damaged_ones_named(make_config: Callable[..., Config]) -> None:
     config = make_config()
-    assert read_summaries(config) == ([], [])
+    assert read_summaries(config.output) == ([], [])
     content = {"format": FORMAT, "cutoff": str(DAY), "steps": []}
     path = write_summary(config, content)
-    assert path == summary_path(config, DAY) and read_summaries(config) == ([content], [])
+    assert path == summary_path(config.output, DAY) and read_summaries(config.output) == ([content], [])
     write_summary(config, {**content, "format": FORMAT + 1, "cutoff": "2024-06-02"})  # of another version
     damaged = path.with_name("2024-06-03.json")
     damaged.write_text("{")
-    assert read_summaries(config) == ([content], [damaged])
+    assert read_summaries(config.output) == ([content], [damaged])
 
 
 def test_no_summary_no_trusted_log() -> None:

@@ -62,7 +62,8 @@ def test_names_of_groups_and_phrases_are_in_chinese(webpages: Config) -> None:
     app = app_of(in_language(webpages, "zh"))
     assert "优先挽留" in fetch(app, "/").text and "距上次下单天数" in fetch(app, "/").text
     assert "冠军客户" in fetch(app, "/segments?by=rfm_group").text
-    assert "优先挽留" in fetch(app, "/experiments").text
+    experiments = fetch(app, "/experiments").text
+    assert "优先挽留" in experiments and "目前对每个触达动作的判断" in experiments
 
 
 @pytest.mark.parametrize("who", HOSTILE)

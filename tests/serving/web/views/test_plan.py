@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from features.config.load import Config
+from features.outputs.manifests import manifest_text
 from serving.language.messages import get_language
 from serving.measurement import effect_estimates
 from serving.planning import inputs, plan
@@ -111,3 +113,15 @@ def test_report_page_and_customer_name_the_same_live_plan(tmp_path: Path, langua
     note = tr("Superseded by the plan '{by}' of the same cutoff: nobody should act on this one.", by="autumn")
     assert note.replace("'", "&#39;") in old and note.replace("'", "&#39;") not in live
     assert all(sentence in live for sentence in section["unmeasurable"]) and tr("superseded") in live
+
+
+def test_the_first_page_leads_to_the_live_plan_unless_it_is_of_other_scores(tmp_path: Path) -> None:
+    config, stored_plan = planned(tmp_path, ONE, 20.0)
+    text = fetch(app_of(config), "/").text
+    assert "get an action, for 20" in text and f'href="/plan/campaign.csv?plan={CUTOFF}%2F' in text
+    path = stored_plan.folder / "manifest.json"
+    path.write_text(manifest_text(json.loads(path.read_text()) | {"scores": {"parts": []}}), encoding="utf-8")
+    text = fetch(app_of(config), "/").text
+    assert "scored again after this plan was made" in text and "/plan/campaign.csv" not in text
+    path.unlink()
+    assert f"<code>regulars plan --cutoff {CUTOFF} --budget B</code>" in fetch(app_of(config), "/").text

@@ -82,7 +82,7 @@ def modifier_matrix(columns: Columns, modifiers: Sequence[Modifier]) -> np.ndarr
 
     >>> columns = {"recency": np.array([0.0, 1.0, 2.0, np.nan])}
     >>> modifier_matrix(columns, learn_modifiers(columns)).round(2).tolist()
-    [[1.0, -1.37], [1.0, 0.39], [1.0, 0.98], [1.0, 0.0]]
+    [[1.0, -1.28], [1.0, 0.11], [1.0, 1.16], [1.0, 0.0]]
     """
     n = len(next(iter(columns.values())))
     rates = [_standardised(_rate(columns), each) for each in modifiers if each.kind == RATE]
