@@ -15,7 +15,7 @@ from features.intake.customer_ids import stored_ids
 from features.intake.log import Business, Log, as_date, opened
 from serving.explanation.contributions import compute_contributions, shap_explanation
 from serving.explanation.what_if import WhatIf, find_what_if
-from serving.scoring.predictions import build_cohort, check_features, load_champions
+from serving.scoring.predictions import build_cohort, load_champions, model_features
 
 
 def explain_customers(
@@ -46,8 +46,7 @@ def explain_customers(
         raise UsageError(f"no target {target!r}: expected one of {', '.join(models.targets)}")
     rows = snapshots.rows if names is None else _rows_of(snapshots.rows, names)
     bundle = models.richest.bundle
-    phrases = [feature.phrase for feature in snapshots.features]
-    check_features(models, snapshots.features, snapshots.own)
+    phrases = [feature.phrase for feature in model_features(models, snapshots.features, snapshots.own)]
     return shap_explanation(compute_contributions(bundle, rows)[target], rows, bundle.features, phrases)
 
 
@@ -72,7 +71,7 @@ def explain_changes(business: Business, customer: str, cutoff: date | str, below
     with opened(business) as log:
         day, models = as_date(cutoff), load_champions(log.config)
         snapshots, bundle = build_cohort(log, day), models.richest.bundle
-        check_features(models, snapshots.features, snapshots.own)
+        model_features(models, snapshots.features, snapshots.own)
         row = _rows_of(snapshots.rows, _names(log, [customer], day))
         level = float(np.mean(bundle.predict(snapshots.rows)["churn_probability"])) if below is None else below
         return find_what_if(log, bundle, snapshots.features, row, day, level)

@@ -17,7 +17,7 @@ from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
 from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_terms
-from serving.scoring.predictions import build_cohort, load_champions, predict_cohort
+from serving.scoring.predictions import build_cohort, load_champions, model_features, predict_cohort
 from serving.scoring.value_tiers import NO_SKILL
 
 MOST_REASONS = 8
@@ -52,12 +52,11 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     if not models.richest.bundle.skill:
         return "\n".join([NO_SKILL, "", *lines])
     contributions = compute_contributions(models.richest.bundle, row)
+    features = model_features(models, snapshots.features, snapshots.own)
     for name in (name for name in TITLES if name in contributions):
         lines += [
             "",
-            *_reason_lines(
-                name, contributions[name], top_reasons(contributions[name], row, snapshots.features, MOST_REASONS)[0]
-            ),
+            *_reason_lines(name, contributions[name], top_reasons(contributions[name], row, features, MOST_REASONS)[0]),
         ]
     if not with_what_if:
         return "\n".join(lines)

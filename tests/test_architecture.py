@@ -112,7 +112,6 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
     "serving/report/data.py": REPORT,
     "serving/scoring/chunks.py": SCORING,
     "serving/scoring/passes.py": SCORING,
-    "serving/scoring/predictions.py": SCORING,
     "serving/segmentation/assignments.py": SEGMENTATION,
     "serving/segmentation/text.py": SEGMENTATION,
     "training/artifact/uplift_pyfunc.py": ("training/uplift/test_train.py", "logs and loads what training gives"),

@@ -112,7 +112,7 @@ def find_what_if(
     Args:
         log: The log of the business.
         bundle: The model that predicts the risk.
-        catalog: The features.
+        catalog: The features; those that the model does not know are left out.
         row: The customer's row of the cohort.
         cutoff: The cutoff.
         below: The level, a probability in (0, 1).
@@ -126,7 +126,8 @@ def find_what_if(
     risk, tr = float(bundle.predict(row)["churn_probability"][0]), get_language(log.config.language)
     if risk < below or not bundle.skill:
         return WhatIf(risk, below)
-    catalog = translate_features(catalog, tr)
+    by_name = {feature.name: feature for feature in catalog}
+    catalog = translate_features([by_name[name] for name in bundle.features], tr)
     customer = row["customer_id"][0].as_py()
     with counterfactual.open_at_cutoff(log, cutoff) as at:
         past = counterfactual.known_customer_rows(at, customer)

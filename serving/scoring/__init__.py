@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "predictions": ["build_cohort", "check_features", "load_champions", "predict_cohort"],
+        "predictions": ["build_cohort", "load_champions", "model_features", "predict_cohort"],
         "resumable_run": ["remove_folder"],
         "run": ["score_customers"],
         "score_notes": ["notes_on_scores"],

@@ -99,7 +99,7 @@ def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     Raises:
         UsageError: The models need other features than the config builds.
     """
-    check_features(models, snapshots.features, snapshots.own)
+    model_features(models, snapshots.features, snapshots.own)
     rows = snapshots.rows
     bundle = models.richest.bundle
     predicted = bundle.predict(rows)
@@ -107,13 +107,16 @@ def predict_cohort(models: Champions, snapshots: Snapshots) -> dict[str, Any]:
     return score_columns(models.labels, rows, predicted, groups)
 
 
-def check_features(models: Champions, features: Sequence[Feature], own_digest: str) -> None:
-    """Check that the config builds the features that the models were trained on.
+def model_features(models: Champions, features: Sequence[Feature], own_digest: str) -> tuple[Feature, ...]:
+    """Check that the config builds the features that the models were trained on, and return these.
 
     Args:
         models: The champions.
-        features: The features that the config builds.
+        features: The features that the config builds; those that came after the training are left out.
         own_digest: The digest of the file of custom features, '' without one; it must be that of training.
+
+    Returns:
+        The features in the order of the models' columns.
 
     Raises:
         UsageError: A feature is missing or has another type, or the custom features changed.
@@ -125,6 +128,8 @@ def check_features(models: Champions, features: Sequence[Feature], own_digest: s
             model.bundle.model_inputs(pa.schema(fields).empty_table())
     except BundleError as problem:
         raise UsageError(f"{problem}; the config changed since training, run `regulars train` again") from None
+    by_name = {feature.name: feature for feature in features}
+    return tuple(by_name[name] for name in models.richest.bundle.features)
 
 
 def _check_own_features(models: Champions, own_digest: str) -> None:

@@ -34,7 +34,7 @@ from features.storage.json_files import file_digest, has_digest, json_digest
 from serving.language.messages import LOCALE, PHRASES
 from serving.scoring import value_tiers
 from serving.scoring.passes import LocalPasses, ScoringJob, ScoringPasses, score_cohort, write_features
-from serving.scoring.predictions import Champions, check_features, load_champions
+from serving.scoring.predictions import Champions, load_champions, model_features
 from serving.scoring.resumable_run import ResumableRun, open_run, remove_folder
 from serving.scoring.score_notes import QUICK_SCORES
 from serving.scoring.score_tables import MANIFEST, Scores
@@ -95,9 +95,9 @@ def _score_cutoff(
     """As `score_customers`; `reading` ends the work on the log, and closes a log that was opened for this run."""
     config = log.config
     prepared = reading.enter_context(prepare_features(log, day))
-    check_features(models, prepared.features, prepared.own)
+    features = model_features(models, prepared.features, prepared.own)
     targets = models.targets if with_contributions else ()
-    job = ScoringJob(config, day, models, prepared.features, _run_identity(config, day, models, prepared), targets)
+    job = ScoringJob(config, day, models, features, _run_identity(config, day, models, prepared), targets)
     scores = _scores_in_place(job)
     if scores is None:
         customer_ids.record_id_rule(config)

@@ -232,7 +232,8 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         requests.append((which, resume))
         reasons = () if requests.verdict else ("churn, Brier score: behind",)
         decision = SimpleNamespace(promoted=requests.verdict, reasons=reasons, note="")
-        return SimpleNamespace(versions=[SimpleNamespace(label="shop-churn/2")], decision=decision)
+        versions = [SimpleNamespace(label="shop-churn/2")]
+        return SimpleNamespace(versions=versions, champions=versions if requests.verdict else [], decision=decision)
 
     def standing(config: Config, kind: str) -> Any:
         if requests.knew is None:
