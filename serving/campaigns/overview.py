@@ -16,10 +16,13 @@ from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, UPLIFT_MANIFEST
 from features.outputs.manifests import Measurement, PlanManifest, UpliftManifest, read_manifest
 from features.storage.json_files import read_json
 from serving.effects.action_beliefs import ActionBelief, believe_actions
+from serving.effects.effect_table import RETURN, VALUE
+from serving.effects.past_effects import effect_rows
 from serving.optimizer.shared_budget import gain_at, share_budget
 
 LOG = logging.getLogger(__name__)
 WAITING, DUE, EARLY, MEASURED, SUPERSEDED = "waiting", "due", "measured early", "measured", "superseded"
+BROKEN = (DataError, OSError, AttributeError, IndexError, KeyError, TypeError, ValueError)  # of a damaged file
 CURVE_JSON = "curve.json"
 ALL, MONEY = "all", "margin"  # as measurements and plans name them; their modules take seconds to import
 RESPONSES = ("opened", "clicked", "converted")
@@ -143,19 +146,38 @@ def list_campaigns(business: Business) -> CampaignOverview:
         UsageError: The config cannot be read.
     """
     config = config_of(business)
-    plans, measurements, unread = [], dict[str, Measurement](), dict[str, str]()
+    found, unread = list[_Found](), dict[str, str]()
     for place in newest_plans_first(config):
         try:
-            plans.append((place, read_manifest(place.folder / PLAN_MANIFEST, PlanManifest)))
-            if (place.folder / MEASUREMENT).is_file():
-                measurements[place.name] = read_manifest(place.folder / MEASUREMENT, Measurement)
-        except (DataError, OSError) as problem:
+            found.append(_read(place))
+        except BROKEN as problem:
             unread[place.name] = str(problem)
-    plans = [(place, manifest) for place, manifest in plans if place.name not in unread]
-    today = _last_known_day(config, list(measurements.values()))
-    campaigns = tuple(_campaign(place, manifest, measurements.get(place.name), today) for place, manifest in plans)
-    usable = [(name, each) for name, each in measurements.items() if each.mature and not each.sample_ratio["alarm"]]
+    measured = {each.place.name: each.measured for each in found if each.measured is not None}
+    today = _last_known_day(config, list(measured.values()))
+    campaigns = tuple(_campaign(each.place, each.facts, each.measured, today) for each in found)
+    usable = [(name, each) for name, each in measured.items() if each.mature and not each.sample_ratio["alarm"]]
     return CampaignOverview(config.name, campaigns, _beliefs(config, usable), unread, _shared(config, campaigns))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A plan on disk with its manifest and its measurement, which both can be used."""
+
+    place: PlanOnDisk
+    facts: PlanManifest
+    measured: Measurement | None
+
+
+def _read(place: PlanOnDisk) -> _Found:
+    """Reads a plan; raises one of BROKEN if what it holds cannot be shown."""
+    facts, measured = read_manifest(place.folder / PLAN_MANIFEST, PlanManifest), None
+    if (place.folder / MEASUREMENT).is_file():
+        measured = read_manifest(place.folder / MEASUREMENT, Measurement)
+        date.fromisoformat(str(measured.log.get("end", facts.cutoff)))
+        for outcome in (RETURN, VALUE):
+            list(effect_rows(measured, outcome))
+    _campaign(place, facts, measured, facts.cutoff)
+    return _Found(place, facts, measured)
 
 
 def _shared(config: Config, campaigns: Sequence[Campaign]) -> SharedMoney | None:
@@ -233,7 +255,7 @@ def _campaign(
         gained_low=gained[1],
         gained_high=gained[2],
         valid=None if measured is None else not measured.sample_ratio["alarm"],
-        next_unit=facts.prices.get("budget"),
+        next_unit=_number(facts.prices.get("budget")),
         responses=_responses(measured),
         unmeasurable=tuple(facts.unmeasurable),
     )
@@ -251,12 +273,16 @@ def _gained(measured: Measurement | None, money: bool) -> tuple[float | None, fl
     """The measured gain in all with its confidence interval; None where it is unknown."""
     figures: Mapping[str, Any] = measured.returns.get(ALL, {}) if measured else {}
     ends = figures.get("gain" if money else "more_return") or (None, None, None)
-    return ends[0], ends[1], ends[2]
+    return _number(ends[0]), _number(ends[1]), _number(ends[2])
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _cost(measured: Measurement | None) -> float | None:
     cost = measured.returns.get(ALL, {}).get("cost") if measured else None
-    return None if cost is None else float(cost)
+    return _number(cost)
 
 
 def _responses(measured: Measurement | None) -> dict[str, int]:

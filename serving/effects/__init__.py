@@ -8,6 +8,8 @@ __getattr__, __all__ = lazy_exports(
         "action_beliefs": ["ActionBelief", "believe_actions"],
         "action_effects": ["ASSUMED", "INTERPOLATED", "ActionEffects", "load_action_effects"],
         "believed_effects": ["EVIDENT"],
+        "effect_table": ["RETURN", "VALUE"],
+        "past_effects": ["effect_rows"],
         "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
     },
 )

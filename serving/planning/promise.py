@@ -39,7 +39,7 @@ def gain_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Ite
     yield from _gain_and_risk(facts, form, tr)
     yield from exploring_sentences(facts, form, tr)
     price = facts.prices.get("budget")
-    if price is not None:
+    if isinstance(price, int | float):
         yield tr("The next unit of money would bring {gain}.", gain=f"{price:,.3g}")
     if facts.money and facts.money["gain"] is not None and facts.money["bound"] is not None:
         yield tr(

@@ -22,8 +22,8 @@ from tests.webpages import app_of, fetch
 
 DAY = str(CUTOFF)
 COMMANDS = (
-    ("report",), ("segments",), ("measure", DAY), ("monitor",), ("plan", "--cutoff", DAY), ("plan", "--cutoff", DAY,
-    "--campaign", "b"),
+    ("report",), ("segments",), ("measure", DAY), ("monitor",), ("campaigns",),
+    ("plan", "--cutoff", DAY), ("plan", "--cutoff", DAY, "--campaign", "b"),
     ("forget", "c004"), ("forget", "c004", "--yes"), ("forget", "c004", "--yes"), ("check",), ("run",),
     ("build", "--cutoff", DAY, "--out", "f.parquet"), ("explain", "c004", "--cutoff", DAY), ("page",), ("page",),
     ("page",),

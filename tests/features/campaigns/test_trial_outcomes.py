@@ -19,7 +19,9 @@ from features.campaigns.trial_outcomes import final_outcomes, revised_outcomes
 from features.campaigns.uplift_dataset import UpliftDataset
 from features.config.load import Config
 from features.engines.base import Engine
+from features.engines.duckdb import DuckDBEngine
 from features.intake.read_log import read_tables
+from features.intake.tables import Tables
 from features.task import Task
 
 DAYS = 30
@@ -59,22 +61,25 @@ def counted(lines: list[Line], who: str, day: date, known_by: date) -> tuple[int
     return int(any(net > 0 for net in orders.values())), sum(orders.values())
 
 
-@pytest.mark.parametrize("late", [True, False])
+def read(make_config: Callable[..., Config], folder: Path, lines: list[Line], engine: Engine) -> Tables:
+    """The tables of a log."""
+    pq.write_table(pa.Table.from_pylist(lines), folder / "log.parquet")
+    config = make_config({"task": {"label_delay": "none"}}, amount="amount", order="order", known_at="known_at")
+    return read_tables(config, engine)
+
+
 def test_outcomes_are_those_that_were_known_before_a_round(
     make_config: Callable[..., Config],
     make_task: Callable[..., Task],
     tmp_path: Path,
     each_engine: Engine,
     units: pd.DataFrame,
-    late: bool,
 ) -> None:
-    lines = log_lines(late)
-    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "log.parquet")
-    config = make_config({"task": {"label_delay": "none"}}, amount="amount", order="order", known_at="known_at")
-    tables, task = read_tables(config, each_engine), make_task(horizon=DAYS)
+    lines, task = log_lines(late=True), make_task(horizon=DAYS)
+    tables = read(make_config, tmp_path, lines, each_engine)
     final = units.merge(final_outcomes(units, tables, task, each_engine), on=["customer_id", "cutoff"])
     revisions = revised_outcomes(units, tables, task, ROUNDS, each_engine)
-    assert (revisions is not None) == late
+    assert revisions is not None and revisions.num_rows > 20
     rows = pa.Table.from_pandas(final, preserve_index=False)
     dataset = cast(UpliftDataset, SimpleNamespace(rows=rows, revisions=revisions, task=task))
     for known_by in (*ROUNDS[1:], date(2030, 1, 1)):
@@ -84,3 +89,14 @@ def test_outcomes_are_those_that_were_known_before_a_round(
                 assert known.loc[place].isna().all()
             else:
                 assert tuple(known.loc[place]) == counted(lines, unit.customer_id, unit.day, known_by)
+
+
+def test_without_late_rows_there_is_nothing_to_revise(
+    make_config: Callable[..., Config],
+    make_task: Callable[..., Task],
+    tmp_path: Path,
+    engine: DuckDBEngine,
+    units: pd.DataFrame,
+) -> None:
+    tables = read(make_config, tmp_path, log_lines(late=False), engine)
+    assert revised_outcomes(units, tables, make_task(horizon=DAYS), ROUNDS, engine) is None

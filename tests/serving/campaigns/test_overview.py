@@ -121,3 +121,13 @@ def _toml(sections: dict[str, Any], prefix: str = "") -> str:
         if isinstance(value, dict):
             lines += [f"[{prefix}{key}]", _toml(value, f"{prefix}{key}.")]
     return "\n".join(lines)
+
+
+def test_a_damaged_plan_is_left_out_and_named(tmp_path: Path) -> None:
+    config = make_scored(tmp_path, {"plan": {"margin": 0.5, "actions": {"mail": {"cost": 0.5, "save_rate": 0.1}}}})
+    make_plan(config, CUTOFF, budget=20)
+    path = config.outputs.plan(CUTOFF, "retention") / PLAN_MANIFEST
+    facts = {key: value for key, value in json.loads(path.read_text()).items() if key != "checksum"}
+    path.write_text(json.dumps({**facts, "prices": {"budget": "x"}}))
+    listed = list_campaigns(config)
+    assert listed.campaigns == () and list(listed.unread) == [f"{CUTOFF}/retention"]
