@@ -57,9 +57,9 @@ from features.simulation.settings import Action, Settings  # noqa: E402
 from serving.optimizer.allocate import allocate_actions, allocation_problem  # noqa: E402
 from serving.planning.explore import explore_actions  # noqa: E402
 from serving.segmentation.rfm import rfm_groups, rfm_scores  # noqa: E402
+from training.artifact.effect_modifiers import Modifier, learn_modifiers, modifier_matrix  # noqa: E402
 from training.uplift.effect_posterior import EffectPosterior, RoundEvidence, customer_effects, effect_posterior  # noqa: E402
 from training.uplift.effects import trim_tails  # noqa: E402
-from training.uplift.modifiers import Modifier, learn_modifiers, modifier_matrix  # noqa: E402
 
 SHOP = Settings(
     actions=(

@@ -40,7 +40,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.loop import CustomerView, predict_btyd, view_customers  # noqa: E402
+from benchmarks.loop import CustomerView, catalog_columns, predict_btyd, view_customers  # noqa: E402
 from benchmarks.simulated_rounds import Orders, World, draw_world, orders_given_decisions  # noqa: E402
 from features.config.load import Config, parse_config  # noqa: E402
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, UPLIFT_MANIFEST  # noqa: E402
@@ -48,7 +48,7 @@ from features.outputs.manifests import manifest_text  # noqa: E402
 from features.simulation.business import Business, apply_contacts, expected_orders  # noqa: E402
 from features.simulation.settings import Action, Settings  # noqa: E402
 from features.storage.json_files import file_digest  # noqa: E402
-from serving.effects.uplift_scores import UPLIFT_SCHEMA  # noqa: E402
+from serving.effects.uplift_scores import UPLIFT_SCHEMA, parts_column  # noqa: E402
 from serving.planning.plan import Plan, make_plan  # noqa: E402
 from serving.scoring.columns import SCORE_SCHEMA  # noqa: E402
 from training.artifact.uplift_bundle import UpliftBundle  # noqa: E402
@@ -182,7 +182,7 @@ def run_experiment(world: World, rng: np.random.Generator, learn: bool) -> tuple
     if not learn:
         return mean_differences(value, names[arms], predicted_value(seen.columns)), decisions
     trial = experiment_from_columns(
-        pa.table(seen.columns),
+        feature_table(seen),
         names[arms],
         {"value": value},
         control="none",
@@ -191,7 +191,7 @@ def run_experiment(world: World, rng: np.random.Generator, learn: bool) -> tuple
         rounds=np.zeros(len(arms), int),
         actions=names[:-1].tolist(),
     )
-    bundle = estimate_effects(trial, seed=0, folds=2, resamples=2, proportional=("value",)).bundle
+    bundle = estimate_effects(trial, seed=0, folds=2, resamples=2, proportional=("value",), hierarchical=True).bundle
     return bundle, decisions
 
 
@@ -246,9 +246,10 @@ def write_inputs(folder: Path, cutoff: date, seen: CustomerView, orders: Orders,
     parts = [{"file": "part-00000.parquet", "rows": n, "sha256": file_digest(place / "part-00000.parquet")}]
     (place / "_manifest.json").write_text(json.dumps({"cutoff": str(cutoff), "customers": n, "parts": parts}))
     place = new_folder(folder / "output" / "uplift" / f"cutoff={cutoff}")
-    effects = bundle.predict_effects(pa.table(seen.columns))["value"]
+    effects = bundle.predict_effects(feature_table(seen))["value"]
+    errors = bundle.posterior_parts(feature_table(seen))["value"] if isinstance(bundle, UpliftBundle) else {}
     pq.write_table(
-        pa.concat_tables([_effect_rows(ids, action, *effects[action]) for action in bundle.actions]),
+        pa.concat_tables([_effect_rows(ids, a, *effects[a], errors.get(a)) for a in bundle.actions]),
         place / "effects.parquet",
     )
     manifest = {
@@ -258,9 +259,16 @@ def write_inputs(folder: Path, cutoff: date, seen: CustomerView, orders: Orders,
     (place / UPLIFT_MANIFEST).write_text(manifest_text(manifest))
 
 
-def _effect_rows(ids: list[str], action: str, effect: np.ndarray, error: np.ndarray) -> pa.Table:
+def feature_table(seen: CustomerView) -> pa.Table:
+    """The features from which effects are learned: those of the benchmark, and those by which effects may vary."""
+    return pa.table({**seen.columns, **catalog_columns(seen)})
+
+
+def _effect_rows(
+    ids: list[str], action: str, effect: np.ndarray, error: np.ndarray, parts: np.ndarray | None
+) -> pa.Table:
     columns = {"customer_id": ids, "action": [action] * len(ids), "effect_value": effect, "effect_value_error": error,
-               "source": ["measured"] * len(ids)}  # fmt: skip
+               "source": ["measured"] * len(ids), "effect_value_parts": parts_column(parts, len(ids))}  # fmt: skip
     return pa.table(
         {
             f.name: pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(len(ids), f.type)
@@ -331,7 +339,7 @@ def _outcome(
     treated = (meant >= 0) & ~rows["holdout"].to_numpy()
     effects = true_effects(world, decisions)
     true = MARGIN * effects[who[treated], meant[treated]].sum() - plan.spent
-    estimated = bundle.predict_effects(pa.table(seen.columns))["value"]
+    estimated = bundle.predict_effects(feature_table(seen))["value"]
     places = {customer: place for place, customer in enumerate(seen.who)}
     raw = sum(estimated[bundle.actions[a]][0][places[c]] for c, a in zip(who[treated], meant[treated], strict=True))
     decisions[who[treated], PLANNED] = meant[treated]

@@ -42,7 +42,7 @@ from training.models.ensemble import calibrate_ensemble
 from training.models.spend import GainRegressor
 
 RESAMPLES, SEED = 300, 0
-EVERY = {"every": "60d"}
+EVERY = {"every": Window(60)}
 FEW_TREES = {kind: {"n_estimators": 30, "learning_rate": 0.15} for kind in ("churn", "spend")}
 METRICS = {
     "brier": "Brier score",

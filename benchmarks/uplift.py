@@ -110,7 +110,7 @@ def qini_areas(
         Qini areas by ranking on the evaluation half, and the evidence for our effects from the learning half.
     """
     learning, email = experiment.rows(learning_rows), experiment.actions[0]
-    estimated = estimate_effects(learning, seed=seed, resamples=50, proportional=("spend",))
+    estimated = estimate_effects(learning, seed=seed, resamples=50, proportional=("spend",), hierarchical=True)
     evaluation_outcomes = arm_outcomes(
         experiment.outcomes[outcome][evaluation_rows], experiment.arm[evaluation_rows] == 1
     )
@@ -118,7 +118,9 @@ def qini_areas(
     part_values = learners.part_values(experiment.design[evaluation_rows])
     means = learners.means(part_values, 2)
     rankings = {
-        OURS: estimated.bundle.outcomes[outcome].predict(experiment.design[evaluation_rows])[email][0],
+        OURS: estimated.bundle.outcomes[outcome].predict(experiment.design[evaluation_rows], experiment.columns)[email][
+            0
+        ],
         **dict(zip(LEARNERS, learners.scores(part_values, email).T, strict=True)),
         "predicted": means.mean(axis=1),
         "history": rows.history.to_numpy()[evaluation_rows],

@@ -38,7 +38,7 @@ class ActionEffects:
         on_return: Effect on the probability of returning.
         on_value: Effect on value over the horizon, before the cost of the action.
         error: Posterior standard deviation of `on_value`; nan where the effect is assumed.
-        parts: (n, a, 2) two independent errors of the effect on the plan's outcome, each common to all customers of an
+        parts: (n, a, k) independent errors of the effect on the plan's outcome, each common to all customers of an
             action; nan where the effect is assumed.
         sources: (a,) source of each action's effects: 'assumed', 'interpolated' (a dose between measured ones), or the
             `source` in the table, such as 'measured'.
@@ -101,11 +101,18 @@ def load_action_effects(
         on_return=np.stack([one.on_return for one in effects], axis=1),
         on_value=np.stack([one.on_value for one in effects], axis=1),
         error=np.stack([one.error for one in effects], axis=1),
-        parts=np.stack([one.parts for one in effects], axis=1),
+        parts=_together([one.parts for one in effects]),
         sources=tuple(sources),
         evidence=tuple(one.evidence for one in effects),
         digest=table.digest,
     )
+
+
+def _together(parts: list[np.ndarray]) -> np.ndarray:
+    """(n, a, k) the errors of all actions; an action with fewer of them has zeros."""
+    most = max(each.shape[1] for each in parts)
+    filled = [np.pad(each, ((0, 0), (0, most - each.shape[1]))) for each in parts]
+    return np.stack(filled, axis=1)
 
 
 def _assumed_action(save_rate: float, scores: pa.Table) -> OneAction:

@@ -17,6 +17,7 @@ from serving.effects.posterior import PosteriorEffects, posterior_effects
 from training.uplift.metrics import NORMAL_95
 
 EVIDENT = NORMAL_95  # standard errors by which an average effect must be above 0
+MANY = 0.05  # or, of a posterior that differs between customers, the effects of this share of them
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,13 @@ class EstimatedEffects:
         effects: (n,) of each customer, in the outcome's unit; nan where unknown.
         errors: (n,) their standard errors.
         evidence: The model's estimates on all customers (`UpliftBundle.evidence`); empty if they are unknown.
+        parts: (n, k) independent standard errors of a posterior, common to all customers; None for mere estimates.
     """
 
     effects: np.ndarray
     errors: np.ndarray
     evidence: Mapping[str, float] = field(default_factory=dict)
+    parts: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class BelievedEffects:
 
     Attributes:
         mean: (n,) posterior mean for each customer; nan where nothing was estimated.
-        parts: (n, 2) contributions of two independent standard normal errors to a customer's effect.
+        parts: (n, k) contributions of independent standard normal errors to a customer's effect.
         estimate: The average effect, estimated from the experiment and past campaigns.
         error: Its standard error.
         average: Its posterior mean.
@@ -104,6 +107,35 @@ def believe_effects(
     Returns:
         The posterior by action.
     """
+    posterior = {
+        name: _update_posterior(each, each.parts, expected, [p for p in past if p.action == name])
+        for name, each in estimated.items()
+        if each.parts is not None
+    }
+    return posterior | _with_prior({n: e for n, e in estimated.items() if e.parts is None}, expected, past)
+
+
+def _update_posterior(
+    estimated: EstimatedEffects, parts: np.ndarray, expected: np.ndarray, past: Sequence[PastEffect]
+) -> BelievedEffects:
+    """The posterior of the hierarchical model, with what later campaigns measured: a Kalman update of its errors."""
+    mean, known = estimated.effects.copy(), np.isfinite(estimated.effects) & np.isfinite(expected)
+    base = float(expected[known].mean())
+    for each in past if base > 0 else ():
+        average, direction = mean[known].mean() / base, parts[known].mean(axis=0) / base
+        gain = direction / (direction @ direction + each.error**2)
+        mean = mean + parts @ gain * (each.effect - average)
+        parts = parts @ np.linalg.cholesky(np.eye(len(gain)) - np.outer(gain, direction))
+    average, error = float(mean[known].mean()), float(np.linalg.norm(parts[known].mean(axis=0)))
+    surely = mean[known] > EVIDENT * np.sqrt((parts[known] ** 2).sum(axis=1))
+    evident = average > EVIDENT * error or float(surely.mean()) >= MANY
+    return BelievedEffects(mean, parts, average, error, average, evident)
+
+
+def _with_prior(
+    estimated: Mapping[str, EstimatedEffects], expected: np.ndarray, past: Sequence[PastEffect]
+) -> dict[str, BelievedEffects]:
+    """The posterior of estimates, by one prior for all of them."""
     terms = {name: _terms(each, expected) for name, each in estimated.items()}
     places = {name: place for place, name in enumerate(dict.fromkeys([*terms, *(each.action for each in past)]))}
     shares = [(places[name], t.average / t.base, t.error / t.base) for name, t in terms.items()]

@@ -15,7 +15,7 @@ from features.config.load import Config
 from features.config.plan import PlanConfig
 from features.errors import DataError, UsageError, sample
 from features.outputs.layout import UPLIFT_MANIFEST
-from features.outputs.manifests import UpliftManifest, read_manifest
+from features.outputs.manifests import UpliftManifest, read_manifest, rewriting_advice
 from features.outputs.parquet_files import read_parquet
 from features.storage.json_files import file_digest
 from features.task import other_zone
@@ -65,7 +65,9 @@ def read_effect_table(config: Config, rules: PlanConfig, cutoff: date, scores: p
     if not path.exists() and not (path.parent / UPLIFT_MANIFEST).exists():
         return EffectTable(path)
     manifest = _manifest_beside(path, config.task.timezone)
-    rows = read_parquet(path, COLUMNS, manifest.sha256 if manifest else "")
+    rows = read_parquet(path, None, manifest.sha256 if manifest else "")
+    if missing := [name for name in COLUMNS if name not in rows.column_names]:
+        raise DataError(f"{path} has no column {', '.join(missing)}; {rewriting_advice(path)}")
     if any(rows[name].null_count for name in ("customer_id", "action", "source")):
         raise DataError(f"{path}: a customer_id, action or source is empty; run `regulars uplift` again")
     known = set(rows["action"].unique().to_pylist())
@@ -79,7 +81,9 @@ def read_effect_table(config: Config, rules: PlanConfig, cutoff: date, scores: p
         sources[action] = " and ".join(sorted(of_action["source"].unique().to_pylist()))
         for outcome, by_action in estimates.items():
             effects, errors = columns[f"effect_{outcome}"], columns[f"effect_{outcome}_error"]
-            by_action[action] = EstimatedEffects(effects, errors, evidence.get(action, {}).get(outcome, {}))
+            figures = evidence.get(action, {}).get(outcome, {})
+            parts = _posterior_parts(of_action, f"effect_{outcome}_parts", scores) if figures.get("posterior") else None
+            by_action[action] = EstimatedEffects(effects, errors, figures, parts)
     return EffectTable(path, file_digest(path), sources, estimates, tuple(manifest.plans if manifest else ()))
 
 
@@ -103,6 +107,19 @@ def _customer_columns(rows: pa.Table, scores: pa.Table, action: str, path: Path)
     for name in (name for name in names if name in rows.column_names):
         columns[name][index] = as_floats(rows[name])[known]
     return columns
+
+
+def _posterior_parts(rows: pa.Table, name: str, scores: pa.Table) -> np.ndarray | None:
+    """Independent errors (n, k) of an action's effects, nan for customers not in the table; None if there are none."""
+    if name not in rows.column_names or rows[name].null_count:
+        return None
+    index = pc.index_in(rows["customer_id"], value_set=scores["customer_id"].combine_chunks())
+    known = index.is_valid().to_numpy(zero_copy_only=False)
+    lists = rows[name].combine_chunks()
+    values = lists.flatten().to_numpy().reshape(len(lists), -1)
+    parts = np.full((scores.num_rows, values.shape[1]), np.nan)
+    parts[index.fill_null(0).to_numpy()[known]] = values[known]
+    return parts
 
 
 def _manifest_beside(path: Path, zone: str) -> UpliftManifest | None:

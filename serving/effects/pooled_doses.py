@@ -21,7 +21,7 @@ class OneAction:
     Attributes:
         on_return, on_value: (n,) of each customer.
         error: (n,) posterior standard deviation of `on_value`.
-        parts: (n, 2) two independent errors of the effect on the plan's outcome.
+        parts: (n, k) independent errors of the effect on the plan's outcome.
         evidence: The average effect as estimated and as believed; None if the effect is assumed.
         counted: Whether the average is part of the effects; it is left out without evidence.
     """
@@ -124,7 +124,7 @@ def _on_curve(
     enough = mean > EVIDENT * deviation or bool(own.get("enough"))
     counts = enough or unproven
     change = ((mean if counts else 0.0) - used) * shape
-    parts = np.stack([deviation * shape, effect.parts[:, 1]], axis=1)
+    parts = np.column_stack([deviation * shape, effect.parts[:, 1:]])
     evidence = {**own, "believed": mean, "enough": enough}
     moved: dict[str, Any] = {
         f"on_{outcome}": getattr(effect, f"on_{outcome}") + change,

@@ -2,8 +2,9 @@
 
 `OUTPUT/uplift/cutoff=D/effects.parquet` has one row a customer and action, by customer_id and action. Effects are
 relative to no action, within the horizon, and before the cost of the action; `source` says whether they were 'measured'
-in randomised trials or are 'observational'. They are estimates; a plan believes them as far as their errors allow
-(`serving.effects.believed_effects`).
+in randomised trials or are 'observational'. Effects of the hierarchical model are posterior means, with independent
+errors that are common to all customers of an action (`effect_value_parts`). Others are estimates; a plan believes them
+as far as their errors allow (`serving.effects.believed_effects`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ UPLIFT_SCHEMA = pa.schema(
         ("effect_value", pa.float64()),
         ("effect_value_error", pa.float64()),
         ("source", pa.string()),
+        ("effect_return_parts", pa.list_(pa.float32())),
+        ("effect_value_parts", pa.list_(pa.float32())),
     ]
 )
 
@@ -122,7 +125,7 @@ def uplift_table(bundle: UpliftBundle, snapshots: Snapshots, chunk: int) -> pa.T
 
 
 def _chunk_table(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
-    effects, n = bundle.predict_effects(rows), rows.num_rows
+    effects, errors, n = bundle.predict_effects(rows), bundle.posterior_parts(rows), rows.num_rows
     parts = []
     for action in bundle.actions:
         value, error = effects["value"][action] if "value" in effects else (np.full(n, np.nan), np.full(n, np.nan))
@@ -134,9 +137,21 @@ def _chunk_table(bundle: UpliftBundle, rows: pa.Table) -> pa.Table:
             "effect_value": pa.array(value, from_pandas=True),
             "effect_value_error": pa.array(error, from_pandas=True),
             "source": [bundle.source] * n,
+            **{
+                f"effect_{name}_parts": parts_column(errors.get(name, {}).get(action), n)
+                for name in ("return", "value")
+            },
         }
         parts.append(pa.table(columns, schema=UPLIFT_SCHEMA))
     return pa.concat_tables(parts)
+
+
+def parts_column(parts: np.ndarray | None, n: int) -> pa.Array:
+    """Independent errors (n, k) of effects as lists; null where effects are no posterior."""
+    if parts is None:
+        return pa.nulls(n, pa.list_(pa.float32()))
+    flat = pa.array(np.ascontiguousarray(parts, np.float32).ravel())
+    return pa.ListArray.from_arrays(pa.array(np.arange(n + 1, dtype=np.int32) * parts.shape[1]), flat)
 
 
 def _champion(config: Config) -> tuple[UpliftBundle, RegisteredVersion]:

@@ -25,7 +25,7 @@ from features.outputs.layout import PLAN_TABLE
 from features.storage.private_folders import ScratchFolder
 from serving.scoring.sinks import REASON_FORMATS, reasons_as_text, spreadsheet_table
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
-from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, list_totals, order_sql
+from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, list_totals, order_sql, plan_file
 from serving.web.views.plan import LISTED, ORDER, PlanAtBudget, StoredPlan
 
 BATCH = 20_000
@@ -72,9 +72,13 @@ def customers_listing(site: Site, at: ScoredCutoff, filters: CustomerFilter, mon
     """
     test, params = filter_sql(site, at, filters)
     columns = ", ".join(name for name in COLUMNS if name in at.columns)
-    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)}"
+    source, files = f"{ROWS} {test}", [at.files, *params]
+    if plan := plan_file(site, at):
+        source = f"(SELECT * FROM {source}) LEFT JOIN (SELECT customer_id, action FROM {ROWS}) USING (customer_id)"
+        columns, files = f"{columns}, action", [*files, [plan]]
+    sql = f"SELECT {columns} FROM {source} {order_sql(filters, money)}"
     rows = list_totals(site, at, filters)["customers"]
-    return Listing(f"customers-{at.cutoff}", sql, [at.files, *params], rows, f"regulars score --cutoff {at.cutoff}")
+    return Listing(f"customers-{at.cutoff}", sql, files, rows, f"regulars score --cutoff {at.cutoff}")
 
 
 def planned_listing(plan: StoredPlan, planned: PlanAtBudget) -> Listing:

@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .effect_modifiers import Columns, Modifier
+from .hierarchical_effects import HierarchicalEffects
 from .model_files import (
     BundleError,
     as_bundle_errors,
@@ -25,9 +27,9 @@ from .model_files import (
     feature_table,
     plain_column,
     read_model,
-    read_trees,
     write_model,
 )
+from .score_parts import LinearForm, ScorePart
 
 FORMAT = 1
 SHAPES = ("scales", "centres", "weights")
@@ -40,58 +42,6 @@ class DesignColumn:
 
     name: str
     level: str | None = None
-
-
-@dataclass(frozen=True)
-class LinearForm:
-    """A linear form of asinh(x / scale) - centre; a null x counts as the centre.
-
-    Attributes:
-        intercept: Its value at the centres.
-        scales, centres, weights: One for each column of the design.
-    """
-
-    intercept: float
-    scales: tuple[float, ...]
-    centres: tuple[float, ...]
-    weights: tuple[float, ...]
-
-    def predict(self, design: np.ndarray) -> np.ndarray:
-        """The form (n,) of a design (n, p).
-
-        >>> form = LinearForm(1.0, (1.0,), (0.0,), (2.0,))
-        >>> form.predict(np.array([[0.0], [np.nan], [np.sinh(1.0)]])).round(4).tolist()
-        [1.0, 1.0, 3.0]
-        """
-        shaped = np.nan_to_num(np.arcsinh(design / np.array(self.scales)) - np.array(self.centres))
-        return np.asarray(self.intercept + shaped @ np.array(self.weights))
-
-
-@dataclass(frozen=True)
-class ScorePart:
-    """A part of a score: trees or a linear form.
-
-    Attributes:
-        trees: LightGBM's text; empty for a linear form.
-        arms: Number of indicator columns of arms at the end of the trees' design.
-        arm: The arm to predict for; 0 is the control, whose indicators are all 0.
-        linear: The linear form; None for trees.
-    """
-
-    trees: str = ""
-    arms: int = 0
-    arm: int = 0
-    linear: LinearForm | None = None
-
-    def predict(self, design: np.ndarray) -> np.ndarray:
-        """The part (n,) of a design (n, p).
-
-        Raises:
-            BundleError: The trees are not LightGBM's.
-        """
-        if self.linear is not None:
-            return self.linear.predict(design)
-        return np.asarray(read_trees(self.trees).predict(with_arm_columns(design, self.arms, self.arm)))
 
 
 @dataclass(frozen=True)
@@ -120,6 +70,7 @@ class EffectModel:
         votes: The learners' weights in the score, by learner; they sum to 1.
         gain: The slope as estimated, also without evidence.
         gain_error: Its standard error; 0 in models of earlier versions, which do not have it.
+        hierarchical: Whether the effect is that of the hierarchical model; average and error are then its posterior's.
     """
 
     average: float
@@ -129,6 +80,7 @@ class EffectModel:
     votes: dict[str, LearnerVote] = field(default_factory=dict)
     gain: float = 0.0
     gain_error: float = 0.0
+    hierarchical: bool = False
 
     @property
     def differs(self) -> bool:
@@ -146,6 +98,7 @@ class OutcomeModel:
         base: The formula of the outcome without an action.
         base_mean: Mean of that outcome over the customers of the experiments.
         effects: The effects by action.
+        hierarchical: The posterior of the effects relative to the forecast; None in models of earlier versions.
         proportional: Whether an effect without evidence of differences is proportional to the outcome without an action
             (money), rather than the same for all (a probability).
     """
@@ -156,11 +109,30 @@ class OutcomeModel:
     base_mean: float
     effects: dict[str, EffectModel]
     proportional: bool = False
+    hierarchical: HierarchicalEffects | None = None
 
-    def predict(self, design: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Effect and its standard error, (n,) each, by action."""
+    def predict(
+        self, design: np.ndarray, columns: Sequence[DesignColumn] = ()
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Effect and its standard error, (n,) each, by action; `columns` of the design for hierarchical effects."""
         parts = {name: part.predict(design) for name, part in self.parts.items() if name in self._needed_parts()}
-        return {action: self._effect(action, parts, len(design)) for action in self.effects}
+        found = {
+            a: self._effect(a, parts, len(design)) for a, effect in self.effects.items() if not effect.hierarchical
+        }
+        for action, (mean, errors) in self.posterior(design, columns).items():
+            found[action] = mean, np.sqrt((errors**2).sum(axis=1))
+        return {action: found[action] for action in self.effects}
+
+    def posterior(
+        self, design: np.ndarray, columns: Sequence[DesignColumn]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Mean (n,) and independent errors (n, parts) of the effects that are those of the hierarchical model."""
+        actions = [action for action, effect in self.effects.items() if effect.hierarchical]
+        if self.hierarchical is None or not actions:
+            return {}
+        base = None if self.hierarchical.forecast else self.baseline(design)
+        named = named_columns(design, columns)
+        return {action: self.hierarchical.predict(action, named, base) for action in actions}
 
     def baseline(self, design: np.ndarray) -> np.ndarray:
         """The expected outcome (n,) without an action, not below 0."""
@@ -171,7 +143,7 @@ class OutcomeModel:
         for action, effect in self.effects.items():
             for learner in effect.votes if effect.differs else ():
                 needed |= set(self.learners[learner][action])
-            if self.proportional and not effect.differs:
+            if self.proportional and not effect.differs and not effect.hierarchical:
                 needed |= set(self.base)
         return needed
 
@@ -236,7 +208,19 @@ class UpliftBundle:
             BundleError: A column is missing or has another type.
         """
         design = self.design_matrix(features)
-        return {name: outcome.predict(design) for name, outcome in self.outcomes.items()}
+        return {name: outcome.predict(design, self.columns) for name, outcome in self.outcomes.items()}
+
+    def posterior_parts(self, features: Any) -> dict[str, dict[str, np.ndarray]]:
+        """Independent errors (n, parts) of hierarchical effects, by outcome and action, of a feature table.
+
+        Raises:
+            BundleError: A column is missing or has another type.
+        """
+        design = self.design_matrix(features)
+        return {
+            name: {action: errors for action, (_, errors) in outcome.posterior(design, self.columns).items()}
+            for name, outcome in self.outcomes.items()
+        }
 
     def predict(self, features: Any) -> dict[str, np.ndarray]:
         """The effects as columns (n,) by name: `email_return`, `email_return_error`, `email_value`, ..."""
@@ -327,32 +311,26 @@ def design_matrix(table: pa.Table, columns: Sequence[DesignColumn]) -> np.ndarra
     return design
 
 
-def with_arm_columns(design: np.ndarray, arms: int, arm: int | np.ndarray) -> np.ndarray:
-    """Append one indicator column for each treated arm to a design.
-
-    Args:
-        design: Numbers (n, p).
-        arms: The number of treated arms; with 0 the design is returned unchanged.
-        arm: The arm of all rows, or of each row (n,): 0 for the control, 1 to `arms` for the others.
-
-    Returns:
-        The design with the indicators (n, p + arms).
-
-    >>> with_arm_columns(np.zeros((2, 1)), 2, np.array([0, 2])).tolist()
-    [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
-    """
-    if not arms:
-        return design
-    which = np.broadcast_to(np.asarray(arm), len(design))
-    return np.hstack([design, (which[:, None] == np.arange(1, arms + 1)).astype(float)])
-
-
 def _weighted_sum(formula: Formula, parts: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.asarray(sum(weight * parts[name] for name, weight in sorted(formula.items())))  # one order, one sum
 
 
+def named_columns(design: np.ndarray, columns: Sequence[DesignColumn]) -> Columns:
+    """The features (n,) by name that a design (n, p) was made of: numbers, and text with its common levels."""
+    named: dict[str, np.ndarray] = {}
+    for values, column in zip(design.T, columns, strict=True):
+        if column.level is None:
+            named[column.name] = values
+        else:
+            text = named.setdefault(column.name, np.full(len(design), None, dtype=object))
+            text[values > 0] = column.level
+    return named
+
+
 def _figures(effect: EffectModel) -> dict[str, float]:
-    return {key: value for key, value in asdict(effect).items() if key != "votes"}
+    """The figures of an effect; `posterior` is 1 if they are those of a posterior, which no other prior may shrink."""
+    known = {key: value for key, value in asdict(effect).items() if key not in ("votes", "hierarchical")}
+    return known | {"posterior": float(effect.hierarchical)}
 
 
 def _read_outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) -> OutcomeModel:
@@ -365,7 +343,17 @@ def _read_outcome(name: str, given: dict[str, Any], texts: Mapping[str, str]) ->
     for action, values in given.pop("effects").items():
         votes = {learner: LearnerVote(**vote) for learner, vote in values.pop("votes").items()}
         effects[action] = EffectModel(**values, votes=votes)
-    return OutcomeModel(parts=parts, effects=effects, **given)
+    posterior = given.pop("hierarchical", None)
+    return OutcomeModel(parts=parts, effects=effects, hierarchical=_read_posterior(posterior), **given)
+
+
+def _read_posterior(given: dict[str, Any] | None) -> HierarchicalEffects | None:
+    if given is None:
+        return None
+    modifiers = tuple(Modifier(**each) for each in given.pop("modifiers"))
+    means = {action: tuple(values) for action, values in given.pop("means").items()}
+    factors = {action: tuple(map(tuple, rows)) for action, rows in given.pop("factors").items()}
+    return HierarchicalEffects(modifiers=modifiers, means=means, factors=factors, **given)
 
 
 def _tree_file(outcome: str, part: str) -> str:

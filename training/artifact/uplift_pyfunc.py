@@ -16,7 +16,13 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-CODE = ("model_files", "uplift_bundle")  # each after those that it imports
+CODE = (
+    "model_files",
+    "effect_modifiers",
+    "hierarchical_effects",
+    "score_parts",
+    "uplift_bundle",
+)  # each after those that it imports
 
 
 class UpliftModel(PythonModel):

@@ -84,6 +84,9 @@ def fit_platt(margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], cut
 def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], cutoffs: LaterCutoffs) -> Shift:
     """Forecasts log(total actual / total expected) from all later cutoffs together.
 
+    A shift needs strong evidence, so the chance of single customers counts MONEY_NOISE times for it. The error must not
+    be explained away by chance, so it is the larger one with and without that.
+
     Args:
         predicted: Out-of-time expected values (n,), above 0, at each cutoff.
         actual: Actual values (n,) at each cutoff, not below 0.
@@ -95,4 +98,5 @@ def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], cut
     if not predicted:
         return unknown_level(cutoffs.horizon)
     levels = money_levels(np.log(np.concatenate(predicted)), np.concatenate(actual), cutoffs.dates(predicted))
-    return cutoffs.forecast(replace(levels, variances=MONEY_NOISE * levels.variances))
+    doubtful = cutoffs.forecast(replace(levels, variances=MONEY_NOISE * levels.variances))
+    return replace(doubtful, error=max(doubtful.error, cutoffs.forecast(levels).error))

@@ -7,9 +7,9 @@ variance function `scale m^power` (Tweedie's, Jorgensen, JRSS B 49, 1987), fitte
 Customers without an action are part of the evidence, with the modifiers as covariates, so that it does not matter with
 which probability which modifiers were contacted.
 
-- Prior: `b_a` is normal around 0. Its standard deviation is `scale x prior_scales`, and the scale is integrated on a
-  grid with a half-Cauchy prior (Gelman, Bayesian Analysis 1, 2006), so that effects are drawn to 0 as far as all
-  actions and modifiers together suggest.
+- Prior: `b_a` is normal around 0. Its standard deviation is `scale x prior_scales`, times a ratio for all modifiers but
+  the first. Scale (half-Cauchy prior: Gelman, Bayesian Analysis 1, 2006) and ratio are integrated on a grid, so that
+  effects are drawn to 0, and customers to the average, as far as all actions and modifiers together suggest.
 - Change: an action's effect may be drawn anew before any round with the probability `HAZARD`; all moments of the last
   change are weighed by their evidence (Adams and MacKay, Bayesian online changepoint detection, 2007).
 - Pooling: parts of the prior variance are common to all actions, and to those that share an attribute. They are
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SCALES = np.array([0.01, 0.02, 0.04, 0.08, 0.15])  # of effects, as shares of the forecast
+RATIOS = np.array([0.3, 1.0, 2.0])  # of differences between customers to averages, in prior standard deviations
 CENTRE_SCALE = 0.1  # of the half-Cauchy prior of that scale
 HAZARD = 0.02  # probability of a change of an action's effect before a round
 CAMPAIGN = 0.3  # standard deviation between campaigns of one action, as a share of the scale
@@ -101,23 +102,32 @@ def effect_posterior(
     """
     k = len(prior_scales)
     found = _information(rounds, actions, k)
-    log_weights = np.log(np.gradient(SCALES)) - np.log1p((SCALES / CENTRE_SCALE) ** 2)
-    own = [[_one_action(found, a, scale * prior_scales, scale * CAMPAIGN) for a in range(actions)] for scale in SCALES]
+    priors = [_prior(scale, ratio, prior_scales) for scale in SCALES for ratio in RATIOS]
+    scales = np.repeat(SCALES, len(RATIOS))
+    log_weights = np.repeat(np.log(np.gradient(SCALES)) - np.log1p((SCALES / CENTRE_SCALE) ** 2), len(RATIOS))
+    own = [
+        [_one_action(found, a, prior, scale * CAMPAIGN) for a in range(actions)]
+        for scale, prior in zip(scales, priors, strict=True)
+    ]
     log_weights = log_weights + np.array([sum(each.log_evidence for each in of_scale) for of_scale in own])
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
     if likeness is None:
         likeness = COMMON + (1 - COMMON) * np.eye(actions)
     means, covariances = zip(
-        *(_pooled(of_scale, scale * prior_scales, likeness) for scale, of_scale in zip(SCALES, own, strict=True)),
-        strict=True,
+        *(_pooled(of_scale, prior, likeness) for prior, of_scale in zip(priors, own, strict=True)), strict=True
     )
     mean = np.tensordot(weights, np.array(means), 1)
     apart = np.array(means) - mean
     covariance = np.tensordot(weights, np.array(covariances) + apart[:, :, None] * apart[:, None, :], 1)
     changes = np.array([[each.change for each in of_scale] for of_scale in own])
     contacts = np.array([sum(int((r.arm == a + 1).sum()) for r in rounds) for a in range(actions)], int)
-    return EffectPosterior(mean.reshape(actions, k), covariance, float(weights @ SCALES), weights @ changes, contacts)
+    return EffectPosterior(mean.reshape(actions, k), covariance, float(weights @ scales), weights @ changes, contacts)
+
+
+def _prior(scale: float, ratio: float, prior_scales: np.ndarray) -> np.ndarray:
+    """Prior standard deviations (k,) of the coefficients: of the average, and of differences between customers."""
+    return scale * np.concatenate([prior_scales[:1], ratio * prior_scales[1:]])
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,17 @@ many pairs (`PAIRED_FOLDS_FACTOR`). Without evidence, every customer gets the av
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 from features.errors import DataError
-from training.artifact.uplift_bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle
+from training.artifact.hierarchical_effects import HierarchicalEffects
+from training.artifact.uplift_bundle import EffectModel, LearnerVote, OutcomeModel, UpliftBundle, named_columns
 from training.uplift.experiment import ExperimentData
+from training.uplift.hierarchical import average_effect, cross_fitted_effects, fit_hierarchical, hierarchical_wins
 from training.uplift.meta_learners import LEARNERS, assign_folds, doubly_robust_scores, fit_learners
 from training.uplift.metrics import (
     ConfidenceInterval,
@@ -79,6 +81,8 @@ class EvaluatedEffect:
     @property
     def verdict(self) -> str:
         """Return the conclusion in words."""
+        if self.effect.hierarchical:
+            return "effects as shares of the forecast, by the hierarchical model: rank customers by them"
         if self.effect.differs:
             return "the effect differs between customers: rank customers by it"
         if self.average.low > 0:
@@ -104,6 +108,7 @@ def estimate_effects(
     resamples: int = 300,
     name: str = "",
     proportional: tuple[str, ...] = (),
+    hierarchical: bool = False,
 ) -> UpliftEstimates:
     """Estimate the effect of each action on each outcome.
 
@@ -115,6 +120,7 @@ def estimate_effects(
         name: Name of the business.
         proportional: Outcomes (money) whose effect, without evidence that it differs, is the same share of the outcome
             without any action for all customers.
+        hierarchical: Whether effects are those of the hierarchical model, unless learners are clearly better.
 
     Returns:
         The model and its evaluation.
@@ -127,7 +133,9 @@ def estimate_effects(
     outcomes = {}
     for outcome in experiment.outcomes:
         is_proportional = outcome in proportional
-        outcomes[outcome], of_outcome = _estimate_outcome(experiment, outcome, is_proportional, seed, folds, resamples)
+        outcomes[outcome], of_outcome = _estimate_outcome(
+            experiment, outcome, is_proportional, seed, folds, resamples, hierarchical
+        )
         evaluated += of_outcome
     bundle = UpliftBundle(name, experiment.actions, experiment.source, experiment.columns, outcomes)
     return UpliftEstimates(bundle, tuple(evaluated))
@@ -168,25 +176,48 @@ class _OutOfFold:
 
 
 def _estimate_outcome(
-    experiment: ExperimentData, name: str, proportional: bool, seed: int, folds: int, resamples: int
+    experiment: ExperimentData, name: str, proportional: bool, seed: int, folds: int, resamples: int, hierarchical: bool
 ) -> tuple[OutcomeModel, list[EvaluatedEffect]]:
     outcome = experiment.outcomes[name]
-    clipped = trim_tails(outcome)
-    out_of_fold = _cross_fit(experiment, clipped, outcome, seed, folds)
+    out_of_fold = _cross_fit(experiment, clipped := trim_tails(outcome), outcome, seed, folds)
     fitted = fit_learners(experiment, clipped, seed)
     parts = fitted.part_values(experiment.design)
     effects, evaluated = {}, []
+    base = out_of_fold.means[:, 0]
+    posterior = fit_hierarchical(experiment, clipped, base) if hierarchical else None
+    others = cross_fitted_effects(experiment, clipped, base, out_of_fold.folds) if hierarchical else None
     for place, action in enumerate(experiment.actions):
         here = experiment.offered_in_round(place + 1)
         final_scores = fitted.scores(parts, action)[here]
         one = _evaluate_action(
             experiment.rows(here), name, place, out_of_fold.rows(here), final_scores, proportional, seed, resamples
         )
+        if posterior is not None and others is not None:
+            one = _or_hierarchical(one, posterior, others[here, place], experiment.rows(here), base[here])
         effects[action] = one.effect
         evaluated.append(one)
     base = np.maximum(fitted.means(parts, 1)[:, 0], 0)
-    model = OutcomeModel(fitted.parts, fitted.learners, fitted.base, float(base.mean()), effects, proportional)
+    model = OutcomeModel(
+        fitted.parts, fitted.learners, fitted.base, float(base.mean()), effects, proportional, posterior
+    )
     return model, evaluated
+
+
+def _or_hierarchical(
+    one: EvaluatedEffect, posterior: HierarchicalEffects, effects: np.ndarray, experiment: ExperimentData,
+    base: np.ndarray,
+) -> EvaluatedEffect:  # fmt: skip
+    """The effect by the hierarchical model, unless the learners' doubly robust loss is clearly lower."""
+    units = _codes(experiment.units)
+    if not hierarchical_wins(one.dr_scores, effects, one.predicted):
+        return one
+    columns = named_columns(experiment.design, experiment.columns)
+    average, error = average_effect(posterior, one.action, columns, base)
+    effect = EffectModel(average, error, gain=one.effect.gain, gain_error=one.effect.gain_error, hierarchical=True)
+    return replace(
+        one, effect=effect, predicted=effects, calibration=effect_calibration(one.dr_scores, effects, units),
+        loss_reduction=_loss_reduction(one.dr_scores, effects, units),
+    )  # fmt: skip
 
 
 def trim_tails(outcome: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ class ExperimentData:
         outcomes: Outcomes (n,) by name.
         actions: Names of the actions.
         shares: Shares of the entry's round that received each arm (n, 1 + actions); 0: not offered to the entry.
+        rounds: Round (n,) of each entry as a number, oldest first; None: one round.
         source: 'measured' if arms were randomised with known probabilities, else 'observational'.
     """
 
@@ -44,6 +45,7 @@ class ExperimentData:
     actions: tuple[str, ...]
     shares: np.ndarray
     source: str = "measured"
+    rounds: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.arm)
@@ -63,6 +65,7 @@ class ExperimentData:
         return ExperimentData(
             self.design[places], self.columns, self.arm[places], self.propensity[places], self.units[places],
             outcomes, self.actions, self.shares[places], self.source,
+            None if self.rounds is None else self.rounds[places],
         )  # fmt: skip
 
 
@@ -118,7 +121,16 @@ def experiment_from_columns(
     np.add.at(received_in_round, (codes, arm), 1)
     shares = received_in_round / received_in_round.sum(axis=1, keepdims=True)
     return ExperimentData(
-        design_matrix(features, columns), columns, arm, probabilities, units, values, names, shares[codes], source
+        design_matrix(features, columns),
+        columns,
+        arm,
+        probabilities,
+        units,
+        values,
+        names,
+        shares[codes],
+        source,
+        codes,
     )
 
 

@@ -99,13 +99,13 @@ def evaluate_forward(
     early, late = np.asarray(ends <= split), cutoffs >= split
     known = replace(experiment, outcomes=dict(known_then(split.astype(date))))
     model = estimate_effects(
-        known.rows(early), seed=seed, folds=min(folds, MAX_FOLDS), resamples=2, proportional=(money,)
+        known.rows(early), seed=seed, folds=min(folds, MAX_FOLDS), resamples=2, proportional=(money,), hierarchical=True
     ).bundle
     comparisons = []
     for one, here in _with_offered_entries(experiment, evaluated):
         effect = model.outcomes[one.outcome].effects[one.action]
         inside = late[here]
-        predicted = model.outcomes[one.outcome].predict(experiment.design[here][inside])[one.action][0]
+        predicted = model.outcomes[one.outcome].predict(experiment.design[here][inside], model.columns)[one.action][0]
         average = np.full(len(predicted), effect.average)
         comparisons.append(_comparison(one, AVERAGE_EFFECT, predicted, average, experiment.units[here], inside, split))
     return tuple(comparisons)

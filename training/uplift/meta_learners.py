@@ -16,7 +16,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from training.artifact.uplift_bundle import Formula, LinearForm, ScorePart, with_arm_columns
+from training.artifact.score_parts import LinearForm, ScorePart, with_arm_columns
+from training.artifact.uplift_bundle import Formula
 from training.models.lightgbm_base import FIXED
 from training.uplift.experiment import ExperimentData
 

@@ -16,7 +16,7 @@ from mlflow.models import ModelSignature, infer_signature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from features.config.load import Config
-from training.artifact import model_files, uplift_bundle
+from training.artifact import effect_modifiers, hierarchical_effects, model_files, score_parts, uplift_bundle
 from training.artifact.uplift_bundle import UpliftBundle
 from training.registry.aliases import CHALLENGER, CHAMPION, version_with_alias
 from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
@@ -99,7 +99,7 @@ def _new_version(
 ) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         saved = bundle.save(Path(scratch) / "bundle")
-        for module in (model_files, uplift_bundle):
+        for module in (model_files, effect_modifiers, hierarchical_effects, score_parts, uplift_bundle):
             shutil.copyfile(str(module.__file__), saved / Path(str(module.__file__)).name)
         logged = mlflow.pyfunc.log_model(
             name=KIND,

@@ -92,7 +92,13 @@ def train_uplift(business: Business) -> TrainedUplift:
     seed, folds = config.training.seed, config.uplift.folds
     experiment, dataset, balance = _with_balance(experiment, dataset, seed, folds)
     estimates = estimate_effects(
-        experiment, seed=seed, folds=folds, resamples=config.training.bootstrap, name=config.name, proportional=(VALUE,)
+        experiment,
+        seed=seed,
+        folds=folds,
+        resamples=config.training.bootstrap,
+        name=config.name,
+        proportional=(VALUE,),
+        hierarchical=True,
     )
     estimates = replace(
         estimates, bundle=replace(estimates.bundle, task=_task(dataset), facts=_facts(dataset, experiment, config))

@@ -8,9 +8,11 @@ from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
+from features.campaigns.live_plans import live_plan
 from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.intake.identity import customer_names, persons_of
+from features.outputs.layout import PLAN_TABLE
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 
 PAGE = 50
@@ -194,12 +196,36 @@ def list_page(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool
         money: Whether the scores have a value; it sets the default order.
 
     Returns:
-        At most PAGE rows.
+        At most PAGE rows, each with its strongest reason and the action of the live plan.
     """
     test, params = filter_sql(site, at, filters)
     columns = ", ".join(name for name in LIST_COLUMNS if name in at.columns)
+    if "churn_reasons" in at.columns:
+        columns += ", churn_reasons[1].reading AS reason"
     sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)} LIMIT {PAGE} OFFSET ?"
-    return list(site.query(sql, [at.files, *params, (filters.page - 1) * PAGE]).to_pylist())
+    rows = list(site.query(sql, [at.files, *params, (filters.page - 1) * PAGE]).to_pylist())
+    actions = _actions(site, at, [row["customer_id"] for row in rows])
+    return [{"reason": None, **row, "action": actions.get(row["customer_id"])} for row in rows]
+
+
+def _actions(site: Site, at: ScoredCutoff, ids: list[str]) -> dict[str, str]:
+    """Read what the live plan of a cutoff does with some customers, by id; empty if it has none or cannot be read."""
+    file = plan_file(site, at)
+    if file is None:
+        return {}
+    sql = f"SELECT customer_id, action FROM {ROWS} WHERE action IS NOT NULL AND list_contains(?, customer_id)"
+    try:
+        rows = site.query(sql, [[file], ids]).to_pylist()
+    except MissingOutput:  # logged by the query; the list is shown without actions
+        return {}
+    return {row["customer_id"]: row["action"] for row in rows}
+
+
+def plan_file(site: Site, at: ScoredCutoff) -> str | None:
+    """Find the table of the live plan of a cutoff; None without one."""
+    plan = live_plan(site.config, at.cutoff)
+    file = plan.folder / PLAN_TABLE if plan else None
+    return str(file) if file and file.is_file() else None
 
 
 def filter_choices(site: Site, at: ScoredCutoff) -> dict[str, list[str]]:

@@ -44,6 +44,14 @@ def test_csv_is_the_whole_list_in_its_order(app: Any, webpages: Config) -> None:
     assert rows[0]["churn_reasons"].startswith("last order <9> days ago (") and rows[0]["cutoff"] == "2024-03-01"
 
 
+def test_the_list_has_the_action_of_the_live_plan_in_page_and_file(app: Any) -> None:
+    rows = table(fetch(app, "/customers.csv?sort=customer_id").text)
+    contacted = [row for row in rows if row["action"]]
+    assert 0 < len(contacted) < len(rows) == 300
+    text = fetch(app, f"/customers?q={contacted[0]['customer_id']}").text
+    assert f"<td>{contacted[0]['action']}</td>" in text and "last order &lt;9&gt; days ago" in text
+
+
 def test_csv_escapes_formulas_and_a_workbook_keeps_text_as_text(app: Any) -> None:
     rows = table(fetch(app, "/customers.csv?sort=customer_id").text)
     assert {row["customer_id"] for row in rows} >= {"'=1+1", "<script>alert(1)</script>", "客户 '一' %00"}

@@ -32,7 +32,7 @@ def test_without_evidence_the_prior_and_nothing_else() -> None:
     prior = effect_posterior([], 2, SCALES)
     assert not prior.mean.any() and not prior.contacts.any() and not prior.changes.any()
     deviations = np.sqrt(np.diag(prior.own_covariance(0)))
-    assert deviations[0] == pytest.approx(2 * deviations[1])
+    assert 0 < deviations[1] < deviations[0]
     assert 0 < prior.covariance[0, 2] < prior.covariance[0, 0]  # actions have something in common
 
 

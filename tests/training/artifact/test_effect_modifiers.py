@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.uplift.modifiers import (
+from training.artifact.effect_modifiers import (
     NUMBER,
     ONE,
     PREFERENCE,
