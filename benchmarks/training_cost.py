@@ -41,8 +41,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "regulars-training")
     parser.add_argument("--customers", type=int, nargs="*", default=[], help="also simulated businesses of these sizes")
     parser.add_argument("--quick", action="store_true", help="measure `train --quick`")
+    parser.add_argument("--waiting", action="store_true", help="instead, 60 trees with threads that sleep or spin")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
+    if options.waiting:
+        return compare_waiting()
     if options.one:
         print(json.dumps(measure_training(load_config(options.one), options.quick)))
         return 0
@@ -92,6 +95,24 @@ def measure_training(config: Config, quick: bool) -> dict[str, Any]:
         "plain": time.perf_counter() - begun,
         "plain_cpu": _cpu_seconds() - plain_cpu,
     }
+
+
+def compare_waiting() -> int:
+    """Fits 60 trees on 60,000 x 100 numbers in new processes, with threads that sleep while they wait and that spin."""
+    code = (
+        "import time, numpy as np, lightgbm as lgb; rng = np.random.default_rng(0); X = rng.normal(size=(60000, 100)); "
+        "y = (X[:, 0] + rng.normal(size=60000) > 0).astype(float); d = lgb.Dataset(X, label=y).construct(); "
+        "t, c = time.perf_counter(), time.process_time(); "
+        "p = dict(objective='binary', verbosity=-1, deterministic=True, force_row_wise=True, num_leaves=15); "
+        "lgb.train(p, d, 60); print(f'{time.perf_counter() - t:.1f} s, CPU {time.process_time() - c:.1f} s')"
+    )
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "KMP_"))}
+    for policy in ("PASSIVE", "", "PASSIVE", ""):
+        environment = {**others, **({"OMP_WAIT_POLICY": policy} if policy else {})}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        print(f"{'sleeping' if policy else 'usual'} threads: {done.stdout.strip().splitlines()[-1]}", flush=True)
+    return 0
 
 
 def table_row(name: str, figures: dict[str, Any]) -> str:
