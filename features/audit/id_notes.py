@@ -30,7 +30,9 @@ PLACEHOLDERS = frozenset(
     + ["not set", "no customer", "not available", "walk in", "cash customer", "guest user", "guest customer"]
 )
 # Of these, what real ids are like too: placeholders only where they hold many more rows than customers usually do.
-CODES_TOO = frozenset("na nil anon nobody default dummy missing blank empty test cash gast invite".split())
+CODES_TOO = frozenset(
+    """na nil anon nobody default dummy missing blank empty test cash gast invite 00 000 0000 00000 000000""".split()
+)
 BRACKETS = r"^[(<\[{]|[)>\]}]\z"
 MAX_ROWS_SHARE = 0.05  # of the rows: an id with more is named
 TIMES_MEAN = 3  # and with at least so many times the rows of a customer on average
@@ -53,7 +55,8 @@ def id_facts(tables: Tables, config: Config, engine: Engine) -> Facts:
     Returns:
         customers; placeholders and heavy (each customer and the share of the rows, the largest first); one_order (the
         share of customers with one order); shared_orders (the share of orders with several customers, null without a
-        column of orders) and shared_examples; scientific (how many ids are written so) and scientific_customer.
+        column of orders) and shared_examples; twins (how many ids differ from another one only in case); scientific
+        (how many ids are written so) and scientific_customer.
     """
     events = tables.events
     each = engine.store(
@@ -64,6 +67,7 @@ def id_facts(tables: Tables, config: Config, engine: Engine) -> Facts:
             customers=each.count(),
             rows=each["rows"].sum().cast("int64"),
             once=(each.orders == 1).sum(),
+            folded=each.customer_id.lower().nunique(),
             scientific=each.customer_id.re_search(SCIENTIFIC).sum(),
             example=each.customer_id.min(where=each.customer_id.re_search(SCIENTIFIC)),
         )
@@ -79,6 +83,7 @@ def id_facts(tables: Tables, config: Config, engine: Engine) -> Facts:
         "heavy": tuple(_shares(each.filter(~is_placeholder & (each["rows"] > least)), rows, engine)),
         "one_order": int(counts["once"] or 0) / max(customers, 1),
         **(_shared_orders(tables, engine) if config.events.order else NO_SHARED_ORDERS),
+        "twins": 0 if config.privacy.hash_ids else customers - int(counts["folded"] or 0),
         "scientific": int(counts["scientific"] or 0),
         "scientific_customer": counts["example"],
     }
@@ -222,6 +227,11 @@ def _other_notes(facts: Facts) -> Iterator[str]:
             f"{facts['shared_orders']:.1%} of the order ids are shared by several customers (such as "
             f"{sample(facts['shared_examples'])}): each customer's part counts as an order. Is [events] order the "
             "right column, or do some rows have the wrong customer?"
+        )
+    if facts.get("twins"):  # facts of an earlier version have none
+        yield (
+            f"{facts['twins']:,} customer ids differ from another one only in upper and lower case, and count as other "
+            "customers. If they are the same people, write lower(...) around the column in [events] query"
         )
     if facts["scientific"]:
         yield (

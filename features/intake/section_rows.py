@@ -13,7 +13,15 @@ from features.engines.base import Engine
 from features.intake.columns import blank_to_null
 from features.intake.times import TimeReader
 from features.money import LARGEST_AMOUNT
-from features.parsing import MONEY_ROLES, ExchangeRates, NumberReader, as_ticks, decide_exchange_rates, rough_number
+from features.parsing import (
+    MONEY_ROLES,
+    ExchangeRates,
+    NumberReader,
+    as_ticks,
+    decide_exchange_rates,
+    is_given,
+    rough_number,
+)
 
 Checks = dict[str, ibis.Value]
 
@@ -44,8 +52,12 @@ class SectionRows:
         return tuple(role for role in roles if getattr(self.section, role, ""))
 
     def column(self, role: str) -> ibis.Value:
-        """The column of a role as it was read; blank text is null."""
-        return blank_to_null(self.source[getattr(self.section, role)])
+        """The column of a role as it was read; blanks are null, and so are marks such as NULL in columns of times."""
+        column = blank_to_null(self.source[getattr(self.section, role)])
+        if role in TIME_ROLES and column.type().is_string():
+            is_time = is_given(column) & ~column.re_search(ZERO_DATE)
+            return is_time.ifelse(column, ibis.null("string")).name(column.get_name())
+        return column
 
     def timestamp(self, role: str) -> ibis.Value:
         """The column of a role as naive timestamps in the business's zone; null where a time cannot be read."""
@@ -149,6 +161,7 @@ class SectionRows:
 
 
 ROLES_OF_ENDS = ("end", "end_known_at")  # in which a date such as 9999-12-31 means that there is no end
+ZERO_DATE = r"^ *0000-00-00([ T]00:00:00([.]0+)?)? *\z"  # how MySQL writes that there is no date
 TIME_ROLES = ("time", "start", "end", "since", "known_at", "end_known_at", "joined_at")
 
 

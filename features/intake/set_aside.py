@@ -15,6 +15,7 @@ from features.intake.identifiers import as_identifier
 from features.intake.section_rows import TIME_ROLES, SectionRows, first_reason, listed_roles, section_rows
 from features.intake.tables import SetAsideRows
 
+END_BEFORE_START = "they lie before the start: correct them, or name the columns the other way round"
 UNUSABLE = ("missing", "unreadable", "infinite", "impossible", "negative", "other")  # the first words of reasons
 
 
@@ -122,11 +123,13 @@ def refuse_unreadable(
         if count <= section.max_unreadable * rows_read and money <= section.max_unreadable:
             continue
         ids = sorted({c for a in unusable for c in a.customers})
+        impossible = sum(a.rows for a in unusable if a.reason == f"impossible {role}")
+        advice = END_BEFORE_START if role == "end" and 2 * impossible > count else rows.advice(role)
         share = f", with about {money:.0%} of the money," if count <= section.max_unreadable * rows_read else ""
         raise DataError(
             f"{section.source}: {count:,} of {rows_read:,} rows{share} have no usable {role} in column "
             f"{getattr(section, role)!r}{_example_of_unreadable(rows, role)}"
-            f"{f'; customers {sample(ids)}' if ids else ''}; {rows.advice(role)}, "
+            f"{f'; customers {sample(ids)}' if ids else ''}; {advice}, "
             f"or allow such rows with [{place}] max_unreadable (now {section.max_unreadable:g})"
         )
 

@@ -207,9 +207,9 @@ def _or_hierarchical(
     one: EvaluatedEffect, posterior: HierarchicalEffects, effects: np.ndarray, experiment: ExperimentData,
     base: np.ndarray,
 ) -> EvaluatedEffect:  # fmt: skip
-    """The effect by the hierarchical model, unless the learners' doubly robust loss is clearly lower."""
+    """The effect by the hierarchical model, unless learners found a difference and have the lower loss."""
     units = _codes(experiment.units)
-    if not hierarchical_wins(one.dr_scores, effects, one.predicted):
+    if one.effect.differs and not hierarchical_wins(one.dr_scores, effects, one.predicted):
         return one
     columns = named_columns(experiment.design, experiment.columns)
     average, error = average_effect(posterior, one.action, columns, base)

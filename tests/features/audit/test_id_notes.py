@@ -63,6 +63,12 @@ def test_words_that_are_codes_too_are_placeholders_only_with_many_rows(tmp_path:
     assert "placeholders are read as customers: 'cash' (16.5%), together 16.5%" in text
 
 
+def test_ids_that_differ_only_in_case_are_noted(tmp_path: Path) -> None:
+    text = notes(business(tmp_path, [*REGULAR, "c-3", "c-7"]))
+    assert "2 customer ids differ from another one only in upper and lower case" in text
+    assert "upper and lower case" not in notes(business(tmp_path, REGULAR))
+
+
 def test_hashed_placeholders_are_named_by_their_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REGULARS_ID_KEY", "0123456789abcdef0123456789abcdef")
     text = notes(business(tmp_path, [*REGULAR, *["nan"] * 9, "GUEST"], privacy={"hash_ids": True}))

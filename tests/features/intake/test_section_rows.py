@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ibis
+import pyarrow as pa
 import pytest
 
 from features.config.table_sections import Contacts, Events
+from features.engines.base import Engine
 from features.engines.duckdb import DuckDBEngine
 from features.intake.section_rows import first_reason, listed_roles, section_rows
 
@@ -15,6 +17,15 @@ def test_the_first_reason_wins(engine: DuckDBEngine) -> None:
     reason = first_reason({"small": rows.x < 2, "below 3": rows.x < 3})
     values = engine.to_arrow(rows.select(x=rows.x, reason=reason).order_by("x"))["reason"].to_pylist()
     assert values == ["small", "below 3", None]
+
+
+def test_marks_for_no_time_are_missing_and_not_unreadable(each_engine: Engine) -> None:
+    texts = ["2024-01-31", "NULL", "n/a", "-", " ", "0000-00-00", "0000-00-00 00:00:00", "soon"]
+    source = each_engine.store_arrow("log", pa.table({"c": [str(n) for n in range(len(texts))], "t": texts}))
+    rows = section_rows("events", Events(source="log.csv", customer="c", time="t"), source, each_engine, "UTC")
+    reasons = source.select("c", reason=first_reason(rows.time_checks("time", required=True))).order_by("c")
+    values = each_engine.to_arrow(reasons)["reason"].to_pylist()
+    assert values == [None, *["missing time"] * 6, "unreadable time"]
 
 
 def test_roles_stakes_and_rates(engine: DuckDBEngine) -> None:

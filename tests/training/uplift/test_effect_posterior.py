@@ -100,4 +100,4 @@ def test_intervals_hold() -> None:
 
 @pytest.mark.long
 def test_intervals_hold_over_many_repetitions() -> None:
-    assert 0.93 < _coverage(1_000, 7) < 0.97
+    assert 0.92 < _coverage(1_000, 7) < 0.97
