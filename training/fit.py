@@ -44,7 +44,7 @@ from training.tune import Labelled, StudyFile, TuningResult, later_losses, sampl
 
 Pair = tuple[Labelled, Labelled]
 QUICK_NOTE = (
-    "a quick look (`regulars train --quick`): of few rows and not tuned; decide nothing by it, run `regulars train`"
+    "a quick look (`regulars train --quick`): of few rows and not tuned; run `regulars train` before you rely on it"
 )
 ESTIMATORS: dict[str, type[LightGBMEstimator]] = {"churn": ChurnClassifier, "spend": SpendRegressor}
 
