@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "base": ["ASCII_BLANK", "Engine", "NOT_BLANK", "take_share"],
+        "base": ["ASCII_BLANK", "Engine", "NOT_BLANK", "megabytes", "take_share"],
         "open": ["open_engine"],
         "spark": ["SparkEngine"],
         "spark_files": ["escaped_path"],

@@ -25,6 +25,7 @@ __getattr__, __all__ = lazy_exports(
             "known_before",
             "known_later",
             "label_keys",
+            "late_after_contact",
             "late_in_horizon",
             "late_terms",
             "newest_rows",

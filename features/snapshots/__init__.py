@@ -35,5 +35,6 @@ __getattr__, __all__ = lazy_exports(
         "membership": ["Membership", "find_membership"],
         "one_customer": ["CustomerHistory", "read_customer_history"],
         "outcomes": ["add_outcomes"],
+        "training_rows": ["BYTES_PER_VALUE", "FIXED_BYTES"],
     },
 )

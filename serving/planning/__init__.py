@@ -9,7 +9,7 @@ __getattr__, __all__ = lazy_exports(
         "inputs": ["MONEY"],
         "money": ["money_left"],
         "plan": ["Plan", "make_plan", "read_plan"],
-        "promise": ["evidence_sentences", "gain_sentences"],
+        "promise": ["evidence_sentences", "gain_sentences", "pilot_sentence"],
         "rules": ["find_plan_manifest", "plan_reference", "plan_rules", "refuse_measured"],
         "text": ["plan_text"],
     },

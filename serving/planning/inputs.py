@@ -63,6 +63,16 @@ class PlanInputs:
     pilot: dict[str, Any] | None = None
 
 
+def _refuse_nobody(eligibility: Eligibility, table: pa.Table, cutoff: date) -> None:
+    """Raises DataError if no customer may be contacted."""
+    if not eligibility.allowed.any():
+        reasons = ", ".join(f"{reason}: {number:,}" for reason, number in eligibility.left_out.items() if number)
+        raise DataError(
+            f"cutoff {cutoff}: none of {table.num_rows:,} scored customers may be contacted ({reasons}); check the "
+            "rules of [plan]"
+        )
+
+
 def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs:
     """Reads and computes the inputs of a plan.
 
@@ -91,12 +101,7 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     drawn = draw_cutoff_holdout(config, rules, cutoff, table["customer_id"])
     taken = ((HELD_OUT_ELSEWHERE, drawn.elsewhere, ()),) if drawn.elsewhere.any() else ()
     eligibility = apply_eligibility_rules(log, rules, cutoff, table, np.isfinite(gains), taken)
-    if not eligibility.allowed.any():
-        reasons = ", ".join(f"{reason}: {number:,}" for reason, number in eligibility.left_out.items() if number)
-        raise DataError(
-            f"cutoff {cutoff}: none of {table.num_rows:,} scored customers may be contacted ({reasons}); check the "
-            "rules of [plan]"
-        )
+    _refuse_nobody(eligibility, table, cutoff)
     order, pilot = np.arange(table.num_rows), None
     if not scores.manifest.skill:
         gains[~eligibility.allowed] = -np.inf

@@ -19,6 +19,16 @@ __getattr__, __all__ = lazy_exports(
         ],
         "sinks": ["REASON_FORMATS", "delete_customer_rows", "reasons_as_text", "spreadsheet_table"],
         "spreadsheet_text": ["escape_formulas"],
-        "value_tiers": ["AT_RISK", "HIGH_SHARE", "MIDDLE_SHARE", "RULES_VERSION", "TIER_RULES", "segment_rules"],
+        "value_tiers": [
+            "ALIKE_RULE",
+            "AT_RISK",
+            "HIGH_SHARE",
+            "MIDDLE_SHARE",
+            "NO_SKILL",
+            "RULES_VERSION",
+            "TIER_RULES",
+            "group_rules",
+            "segment_rules",
+        ],
     },
 )

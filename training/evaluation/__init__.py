@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "baselines": ["btyd_fitted_on"],
+        "baselines": ["EVERYBODY_ALIKE", "btyd_fitted_on"],
         "evaluate": [
             "CONFIDENCE",
             "Evaluation",
@@ -23,9 +23,11 @@ __getattr__, __all__ = lazy_exports(
             "weighted_metrics",
         ],
         "fairness": ["evaluate_fairness", "read_fairness_groups"],
+        "leavers": ["EXPECTED", "evaluate_leavers", "leaver_lines"],
         "longer_horizons": ["evaluate_longer_horizons", "longer_horizon_figures"],
         "metrics": ["BEST", "Figures", "TITLES", "distance_from_best"],
         "plots": ["calibration_plot", "curve_plot", "cutoffs_plot", "decile_plot", "lift_plot"],
+        "skill": ["NO_BETTER", "Skill", "assess_skill"],
         "tenure_hazard": ["baselines_for"],
     },
 )

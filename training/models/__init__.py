@@ -5,10 +5,13 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "base_models": ["OutOfTimeFold", "has_money"],
+        "base_models": ["FittedBefore", "OutOfTimeFold", "has_money"],
+        "calibration": ["LaterCutoffs"],
         "churn": ["ChurnClassifier"],
         "ensemble": ["fit_ensemble"],
-        "lightgbm_base": ["FIXED", "LightGBMEstimator"],
+        "everybody_alike": ["AlikeModels", "fit_everybody_alike"],
+        "level_forecast": ["churn_levels", "unknown_level"],
+        "lightgbm_base": ["FIXED", "LightGBMEstimator", "bin_features"],
         "linear_prior": ["churn_loss", "spend_loss"],
         "longer_horizons": ["value_over", "with_longer_horizons"],
         "spend": ["GainRegressor", "SpendRegressor", "positive_spend"],

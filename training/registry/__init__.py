@@ -36,10 +36,12 @@ __getattr__, __all__ = lazy_exports(
             "log_and_register",
             "named_model_errors",
         ],
-        "promotion_gates": ["PromotionDecision", "decide_promotion", "gates_text"],
+        "promotion_gates": ["AlikeChallengers", "PromotionDecision", "decide_promotion", "gates_text"],
         "provenance": ["code_version", "package_version", "runtime_environment"],
         "run_record": [
+            "ALIKE",
             "CARD_FILE",
+            "SHARE",
             "TrainingRecord",
             "config_without_credentials",
             "load_training_record",

@@ -69,6 +69,16 @@ class ExperimentData:
         )  # fmt: skip
 
 
+def _probabilities(propensity: np.ndarray | None, arm: np.ndarray, n_arms: int) -> np.ndarray:
+    """The probability of each arm (n, arms); NaN where it is not known."""
+    given = np.full((len(arm), n_arms), np.nan) if propensity is None else np.asarray(propensity, float)
+    if given.ndim == 2:
+        return given
+    probabilities = np.full((len(arm), n_arms), np.nan)
+    probabilities[np.arange(len(arm)), arm] = given
+    return probabilities
+
+
 def experiment_from_columns(
     features: pa.Table,
     action: Sequence[str] | np.ndarray,
@@ -106,10 +116,7 @@ def experiment_from_columns(
     names = tuple(actions) or tuple(sorted(set(received.tolist()) - {control}))
     arm = _arm_codes(received, (control, *names))
     n, n_arms = len(arm), 1 + len(names)
-    probabilities = np.full((n, n_arms), np.nan) if propensity is None else np.asarray(propensity, float)
-    if probabilities.ndim == 1:
-        of_received, probabilities = probabilities, np.full((n, n_arms), np.nan)
-        probabilities[np.arange(n), arm] = of_received
+    probabilities = _probabilities(propensity, arm, n_arms)
     round_of = np.zeros(n, int) if rounds is None else np.asarray(rounds)
     if propensity is not None:
         refuse_impossible_propensities(probabilities, arm, round_of)

@@ -91,27 +91,17 @@ def train_uplift(business: Business) -> TrainedUplift:
     experiment = experiment_from_trials(dataset, config)
     seed, folds = config.training.seed, config.uplift.folds
     experiment, dataset, balance = _with_balance(experiment, dataset, seed, folds)
+    settings: dict[str, Any] = {"seed": seed, "folds": folds, "resamples": config.training.bootstrap}
     estimates = estimate_effects(
-        experiment,
-        seed=seed,
-        folds=folds,
-        resamples=config.training.bootstrap,
-        name=config.name,
-        proportional=(VALUE,),
-        hierarchical=True,
+        experiment, name=config.name, proportional=(VALUE,), hierarchical=True, **settings
     )
     estimates = replace(
         estimates, bundle=replace(estimates.bundle, task=_task(dataset), facts=_facts(dataset, experiment, config))
     )
     comparisons = _comparisons(estimates, dataset, experiment, config)
     folder = _save_training(estimates, balance, comparisons, dataset, experiment, config)
-    version = registry.log_uplift_model(
-        estimates.bundle,
-        folder,
-        _figures(estimates) | _comparison_figures(comparisons, estimates.bundle.actions),
-        dataset.rows,
-        config,
-    )
+    figures = _figures(estimates) | _comparison_figures(comparisons, estimates.bundle.actions)
+    version = registry.log_uplift_model(estimates.bundle, folder, figures, dataset.rows, config)
     reasons = (*refusal_reasons(estimates), *clearly_worse(comparisons))
     if not reasons and not version.champion:
         aliases.set_champions(config, {"uplift": version.version})
