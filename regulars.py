@@ -370,8 +370,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
     from serving.privacy.forget import forget_customer
     from serving.privacy.text import forget_text, require_complete
 
-    result = forget_customer(load_config(path), customer, yes)
-    click.echo(forget_text(result))
+    click.echo(forget_text(result := forget_customer(load_config(path), customer, yes)))
     if yes:
         close_command(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
     require_complete(result)
@@ -385,9 +384,9 @@ def forget(path: str, customer: str, yes: bool) -> None:
 @click.option("--seed", default=7, show_default=True, help="Seed of all random numbers.")
 def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
     """Write a simulated business, with the truth behind it in a folder of its own."""
-    from features.simulation.simulate import simulate_business as run
+    from features.simulation.simulate import simulate_business
 
-    business = run(Path(out), customers, days=days, start=start, seed=seed)
+    business = simulate_business(Path(out), customers, days=days, start=start, seed=seed)
     counts = f"{business.events:,} events and {business.contacts:,} contacts of {business.customers:,} customers"
     close_command(f"{business.folder}: {counts}", "regulars check", str(business.config))
 

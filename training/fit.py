@@ -146,17 +146,15 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         tuned=tuned,
         split=split,
         interval=config.serving.interval,
-        notes=(
-            *([QUICK_NOTE] if config.training.quick else []),
-            *choice_note(snapshots),
-            *delay_note(snapshots),
-            *contacted_note(snapshots),
-            *heavy_value_note(snapshots),
-            *notes,
-            *not_evaluated,
-        ),
+        notes=(*_notes_on_rows(snapshots, config.training.quick), *notes, *not_evaluated),
     )
     return replace(done, alike=_everybody_alike(done, snapshots, config.serving.interval))
+
+
+def _notes_on_rows(snapshots: Snapshots, quick: bool) -> tuple[str, ...]:
+    """Which rows were chosen, left out or limited, in words."""
+    parts = (choice_note, delay_note, contacted_note, heavy_value_note)
+    return (*([QUICK_NOTE] if quick else []), *(note for part in parts for note in part(snapshots)))
 
 
 def _everybody_alike(fitted: FittedModels, snapshots: Snapshots, inside: float) -> AlikeModels | None:

@@ -347,7 +347,7 @@ def _gamma_gamma_loss(rows: Floats) -> Loss:
 def _weights_by_value(x: Floats, w: Floats) -> tuple[Floats, Floats]:
     """The distinct values of x and their total weights."""
     values, places = np.unique(x, return_inverse=True)
-    return values, np.bincount(places, w, len(values)).astype(float)
+    return values, np.bincount(places, w).astype(float)
 
 
 def _sum_of_products(a: Floats, b: Floats) -> float:
@@ -377,9 +377,8 @@ def _is_well_determined(loss: Loss, parameters: Floats, box: Floats, size: float
     """Whether a fit without prior converged inside the box and determines every direction better than the prior."""
     if np.abs(parameters - box).min() < 0.01 or np.abs(loss(parameters)[1]).max() > MAX_MEAN_SLOPE * size:
         return False
-    steps = 1e-4 * np.eye(len(parameters))
-    curvature = np.array([loss(parameters + step)[1] - loss(parameters - step)[1] for step in steps]) / 2e-4
-    return bool(np.linalg.eigvalsh((curvature + curvature.T) / 2)[0] > 1 / PRIOR_SD**2)
+    slopes = [loss(parameters + step)[1] - loss(parameters - step)[1] for step in 1e-4 * np.eye(len(parameters))]
+    return bool(np.linalg.eigvalsh((np.array(slopes) + np.transpose(slopes)) / 4e-4)[0] > 1 / PRIOR_SD**2)
 
 
 @cache
@@ -396,6 +395,6 @@ def _minimise(loss: Loss, starts: Sequence[Floats] | Floats, box: Floats, size: 
         return total / size, slopes / size
 
     options = {"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8}
-    with _linear_algebra().limit(limits=1, user_api="blas"):  # four numbers: threads would only wait for each other
+    with _linear_algebra().limit(limits=1, user_api="blas"):  # threads would only wait for each other
         ends = [minimize(scaled, start, jac=True, method="L-BFGS-B", bounds=box.T, options=options) for start in starts]
     return min(ends, key=lambda end: end.fun).x

@@ -391,12 +391,8 @@ def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
 
 def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own_digest: str) -> str:
     """A digest of what decides the features."""
-    identity = {
-        "data": tables.fingerprint,
-        "task": repr(task),
-        "features": [f.name for f in features],
-        "own": own_digest,
-    }
+    names = [feature.name for feature in features]
+    identity = {"data": tables.fingerprint, "task": repr(task), "features": names, "own": own_digest}
     return _digest(json.dumps(identity))
 
 

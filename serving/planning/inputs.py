@@ -102,7 +102,7 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     taken = ((HELD_OUT_ELSEWHERE, drawn.elsewhere, ()),) if drawn.elsewhere.any() else ()
     eligibility = apply_eligibility_rules(log, rules, cutoff, table, np.isfinite(gains), taken)
     _refuse_nobody(eligibility, table, cutoff)
-    order, pilot = np.arange(table.num_rows), None
+    order, pilot = np.arange(len(table)), None
     if not scores.manifest.skill:
         gains[~eligibility.allowed] = -np.inf
         eligibility, order, pilot = _drawn(table, eligibility, gains, action_effects.on_return, rules, drawn)
@@ -110,13 +110,12 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     gains[~eligibility.allowed] = -np.inf
     holdout = drawn.held_out & (eligibility.reason_index < 0)
     segments, segment_index, minimums = _minimums(table, rules, (eligibility.reason_index < 0) & ~holdout)
-    objective = MONEY if money else CUSTOMERS_KEPT
     return PlanInputs(
         scores,
         table,
         action_effects,
         eligibility,
-        objective,
+        MONEY if money else CUSTOMERS_KEPT,
         gains,
         costs,
         holdout,

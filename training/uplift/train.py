@@ -91,9 +91,9 @@ def train_uplift(business: Business) -> TrainedUplift:
     experiment = experiment_from_trials(dataset, config)
     seed, folds = config.training.seed, config.uplift.folds
     experiment, dataset, balance = _with_balance(experiment, dataset, seed, folds)
-    settings: dict[str, Any] = {"seed": seed, "folds": folds, "resamples": config.training.bootstrap}
+    resamples, name = config.training.bootstrap, config.name
     estimates = estimate_effects(
-        experiment, name=config.name, proportional=(VALUE,), hierarchical=True, **settings
+        experiment, seed=seed, folds=folds, resamples=resamples, name=name, proportional=(VALUE,), hierarchical=True
     )
     estimates = replace(
         estimates, bundle=replace(estimates.bundle, task=_task(dataset), facts=_facts(dataset, experiment, config))
