@@ -143,7 +143,7 @@ COMMANDS: dict[str, tuple[Callable[[Config], object], tuple[str, ...]]] = {
             f"monitor/cutoff={EARLIER}/monitor.json",
         ),
     ),
-    "run": (read_summaries, (f"runs/{CUTOFF}.json",)),
+    "run": (lambda config: read_summaries(config.output), (f"runs/{CUTOFF}.json",)),
     **{
         f"app {page}": (partial(_opened, page), files)
         for page, files in {
