@@ -76,7 +76,7 @@ def test_the_ladder_is_a_tenure_hazard(contracts: Config) -> None:
     champion = registry.load_champion(contracts, "churn")
     assert champion is not None and champion.bundle.task["churn"] == "cancelled"
     models = set(registry.load_evaluation(contracts, champion.version.run_id).metrics.model)
-    assert models == {"regulars", "tenure hazard", "plain LightGBM"}
+    assert models == {"regulars", "everybody alike", "tenure hazard", "plain LightGBM"}
 
 
 PLANTED = """

@@ -125,7 +125,13 @@ def test_longer_horizons_are_judged_at_the_last_cutoff_that_they_have(asked: Con
     assert set(figures.index) >= {"gini_60d", "deviance_60d", "total_error_60d", "coverage_60d"}
     assert set(figures.cutoff) == {max(c for c in rows.cutoffs if c + Window(60).delta <= rows.end)}
     assert (figures.low <= figures.value).all() and (figures.value <= figures.high).all()
-    assert set(evaluations.metrics.model) == {OURS, "past mean rate", "BG/NBD and Gamma-Gamma", "plain LightGBM"}
+    assert set(evaluations.metrics.model) == {
+        OURS,
+        "everybody alike",
+        "past mean rate",
+        "BG/NBD and Gamma-Gamma",
+        "plain LightGBM",
+    }
 
 
 def test_a_log_too_short_to_judge_a_horizon_says_so(asked: Config, rows: Snapshots) -> None:
