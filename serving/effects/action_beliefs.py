@@ -3,7 +3,8 @@
 The effects of measured campaigns, and the average effects of the newest uplift model, enter one posterior
 (`serving.effects.posterior`) as shares of the outcome without an action. The gain of a contact is margin x effect on
 value - cost; without money it is the effect on returning. Its distribution is taken to be normal. Doses of one action
-are on their common curve (`serving.effects.pooled_doses`).
+are on their common curve (`serving.effects.pooled_doses`). Where the model's figures are a posterior already, no other
+prior is put on them: later campaigns are added to them by their precision.
 """
 
 from __future__ import annotations
@@ -73,12 +74,16 @@ class ActionBelief:
 
 @dataclass(frozen=True)
 class _Shares:
-    """Effects as shares of the outcome: (k,) the action's place, the effect and its error; and the outcome's mean."""
+    """Effects as shares of the outcome: (k,) the action's place, the effect and its error; and the outcome's mean.
+
+    `posterior` has the places of actions whose first effect is a posterior.
+    """
 
     places: list[int]
     effects: list[float]
     errors: list[float]
     base: float
+    posterior: frozenset[int]
 
 
 def believe_actions(
@@ -108,6 +113,7 @@ def believe_actions(
     count = max(int(places.max()) + 1, len(names))
     posterior = posterior_effects(places, np.array(shares.effects), np.array(shares.errors), count)
     known = {name: (float(posterior.mean[p]), float(posterior.deviation[p])) for p, name in enumerate(names)}
+    known |= {name: _sum_of_evidence(shares, place) for place, name in enumerate(names) if place in shares.posterior}
     known |= _on_dose_curves(actions, names, posterior)
     counts = np.bincount(places, minlength=len(names))
     reach = STANDARD.inv_cdf(0.5 + interval / 2)
@@ -135,6 +141,13 @@ def believe_actions(
     return tuple(beliefs)
 
 
+def _sum_of_evidence(shares: _Shares, place: int) -> tuple[float, float]:
+    """Mean and deviation of an action by its posterior and the campaigns after it, weighted by their precision."""
+    own = np.array(shares.places) == place
+    weights = 1 / np.array(shares.errors)[own] ** 2
+    return float(np.average(np.array(shares.effects)[own], weights=weights)), float(weights.sum() ** -0.5)
+
+
 def _on_dose_curves(
     actions: Mapping[str, PlanAction], names: Sequence[str], posterior: PosteriorEffects
 ) -> dict[str, tuple[float, float]]:
@@ -157,11 +170,13 @@ def _shares(
     """All estimates of one outcome; actions that the config no longer has help to pool, behind the others."""
     known = {name: place for place, name in enumerate(names)}
     places, effects, errors, bases, weights = list[int](), list[float](), list[float](), list[float](), list[float]()
+    posterior = set[int]()
     for action, by_outcome in (uplift.evidence if uplift else {}).items():
         each = by_outcome.get(outcome, {})
         base, error = each.get("base", 0.0), each.get("error", 0.0)
         if base > 0 and error > 0:
             places.append(known.setdefault(action, len(known)))
+            posterior |= {places[-1]} if each.get("posterior") else set()
             effects.append(each["average"] / base)
             errors.append(error / base)
             bases.append(base)
@@ -175,4 +190,4 @@ def _shares(
             bases.append(row["mean_held"])
             weights.append(float(row["held"]))
     base = float(np.average(bases, weights=weights)) if bases else 0.0
-    return _Shares(places, effects, errors, base)
+    return _Shares(places, effects, errors, base, frozenset(posterior))

@@ -40,7 +40,7 @@ def share_budget(curves: Mapping[str, Sequence[Point]], money: float) -> SharedB
 
     >>> shared = share_budget({"a": [(10, 30), (20, 40)], "b": [(10, 20), (20, 38)]}, 30)
     >>> dict(shared.budgets), shared.gain, shared.price
-    ({'a': 10, 'b': 20}, 68, 1.0)
+    ({'a': 10.0, 'b': 20.0}, 68.0, 1.0)
     """
     budgets, gains = (dict.fromkeys(curves, 0.0) for _ in range(2))
     pieces = [(slope, name, width) for name, points in curves.items() for slope, width in _pieces(points)]

@@ -46,6 +46,16 @@ def test_campaigns_that_the_model_learned_from_count_once() -> None:
     assert believe_actions(ACTIONS, 0.5, [("b", measured[0][1])], model, 0.8)[0].campaigns == 2
 
 
+def test_a_posterior_of_the_model_is_believed_as_it_is_and_later_campaigns_are_added_by_precision() -> None:
+    figures = {"base": 20.0, "average": 1.0, "error": 0.8, "posterior": 1.0}
+    model = UpliftManifest(cutoff="2024-04-01", customers=1, rows=1, sha256="", model="m", source="measured",
+                           evidence={"mail": {"value": figures}}, plans=["a"])  # type: ignore[arg-type]  # fmt: skip
+    alone = believe_actions(ACTIONS, 0.5, [], model, 0.8)[0]
+    assert (alone.effect, alone.gain_error) == (pytest.approx(1.0), pytest.approx(0.4))
+    later = believe_actions(ACTIONS, 0.5, [("b", _measured("mail", 3.0, 0.8))], model, 0.8)[0]
+    assert (later.effect, later.gain_error) == (pytest.approx(2.0), pytest.approx(0.4 / 2**0.5))
+
+
 def test_without_money_an_action_pays_if_customers_return() -> None:
     (mail,) = believe_actions(
         {"mail": ACTIONS["mail"]}, None, [("a", _measured("mail", 0.1, 0.01, "return", 0.5))], None, 0.9
