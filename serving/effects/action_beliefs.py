@@ -10,7 +10,7 @@ prior is put on them: later campaigns are added to them by their precision.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -116,29 +116,25 @@ def believe_actions(
     known |= {name: _sum_of_evidence(shares, place) for place, name in enumerate(names) if place in shares.posterior}
     known |= _on_dose_curves(actions, names, posterior)
     counts = np.bincount(places, minlength=len(names))
-    reach = STANDARD.inv_cdf(0.5 + interval / 2)
-    beliefs = []
-    for place, name in enumerate(names):
-        mean, error = (shares.base * figure for figure in known[name])
-        cost = actions[name].cost
-        gain, gain_error = (mean, error) if margin is None else (margin * mean - cost, margin * error)
-        worth = STANDARD.cdf(gain / gain_error) if gain_error > 0 else float(gain > 0)
-        beliefs.append(
-            ActionBelief(
-                name,
-                outcome,
-                cost,
-                int(counts[place]),
-                mean,
-                mean - reach * error,
-                mean + reach * error,
-                interval,
-                gain,
-                gain_error,
-                worth,
-            )  # fmt: skip
+    return tuple(
+        _belief(
+            ActionBelief(name, outcome, actions[name].cost, int(counts[place]), interval=interval),
+            shares.base * known[name][0],
+            shares.base * known[name][1],
+            margin,
         )
-    return tuple(beliefs)
+        for place, name in enumerate(names)
+    )
+
+
+def _belief(unknown: ActionBelief, mean: float, error: float, margin: float | None) -> ActionBelief:
+    """The belief in an action whose effect has this posterior mean and deviation."""
+    reach = STANDARD.inv_cdf(0.5 + unknown.interval / 2) * error
+    gain, gain_error = (mean, error) if margin is None else (margin * mean - unknown.cost, margin * error)
+    worth = STANDARD.cdf(gain / gain_error) if gain_error > 0 else float(gain > 0)
+    return replace(
+        unknown, effect=mean, low=mean - reach, high=mean + reach, gain=gain, gain_error=gain_error, worth=worth
+    )
 
 
 def _sum_of_evidence(shares: _Shares, place: int) -> tuple[float, float]:
