@@ -145,8 +145,8 @@ def choose_arms(
         learning.design, learning.columns, learning.arm, learning.propensity, learning.units,
         {"visit": learning.outcomes["visit"]}, learning.actions, learning.shares,
     )  # fmt: skip
-    estimated = estimate_effects(visits, seed=seed, resamples=2)
-    predicted = estimated.bundle.outcomes["visit"].predict(design)
+    estimated = estimate_effects(visits, seed=seed, resamples=50, hierarchical=True)
+    predicted = estimated.bundle.outcomes["visit"].predict(design, visits.columns)
     effects = np.column_stack([predicted[email][0] for email in EMAILS])
     better = int(np.argmax([one.average.value for one in estimated.evaluated]))
     learners = fit_learners(visits, visits.outcomes["visit"], seed)
