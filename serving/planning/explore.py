@@ -2,8 +2,9 @@
 
 Each customer is planned by one of a number of draws of the effects from their posterior, picked at random for each
 customer (Thompson, Biometrika 25, 1933). All customers share the limits and their prices. At given prices a customer's
-action depends on the draw alone, so its probability is the share of the draws that choose it. A few customers, as a
-floor, get any action that is not ruled out, at random.
+action depends on the draw alone, so its probability is the share of the draws that choose it. So that prices do not
+depend on what a customer happens to draw, they are those of other random picks. A few customers, as a floor, get any
+action that is not ruled out, at random.
 
 Exploring has a price: the expected gain that the plan misses compared with the plan of highest expected gain. Draws are
 moved towards the posterior means until the price is within what the config allows.
@@ -126,9 +127,10 @@ def explore_actions(
     open_ = np.isfinite(problem.gains) & (problem.gains + RULED_OUT * np.sqrt((parts**2).sum(axis=2)) > 0)
     open_ &= parts.any(axis=2)
     floor = _floor(problem, open_, allowance)
-    spread = _spread(problem, parts, best, allowance, uniform, normal, open_, floor)
+    others = np.random.default_rng([seed, 1]).random(uniform.shape)
+    spread = _spread(problem, parts, best, allowance, others, normal, open_, floor)
+    prices = solve_dual(_drawn(problem, spread * parts, others, normal, open_, floor)).prices
     drawn = _drawn(problem, spread * parts, uniform, normal, open_, floor)
-    prices = solve_dual(drawn).prices
     choice = _choose(drawn, prices, uniform[:, 2])
     chances = _with_floor(_chances(problem, spread * parts, normal, prices), open_, floor)
     chances = _after_limits(chances, drawn, prices, choice)

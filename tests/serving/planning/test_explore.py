@@ -68,13 +68,18 @@ def test_the_same_numbers_give_the_same_plan() -> None:
 
 
 def _bias(repeats: int) -> np.ndarray:
-    """Estimates of three fixed policies by inverse propensity, less their true values, in standard errors."""
+    """Estimates of three fixed policies by inverse propensity, less their true values, in standard errors.
+
+    Where a customer's action is ruled out, the policy has the customer's likeliest one.
+    """
     problem, parts = _campaign(300)
     parts[:20, 1] = 0
     rng = np.random.default_rng(9)
     outcomes = rng.gamma(2, 5, (300, 3))
     policies = [np.zeros(300, int), np.full(300, 2), np.where(np.arange(300) % 2, 0, 2)]
     best, estimates = allocate_actions(problem).choice, []
+    first = explore_actions(problem, parts, best, 1e9, rng.random((300, 3)), seed=7).chances
+    policies = [np.where(first[np.arange(300), p] > 0, p, first.argmax(axis=1)) for p in policies]
     for _ in range(repeats):
         explored = explore_actions(problem, parts, best, 1e9, rng.random((300, 3)), seed=7)
         row = np.arange(300)
