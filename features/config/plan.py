@@ -128,7 +128,7 @@ class PlanConfig(Section):
         "of the budget (without money: of the gain); 0: the plan of highest expected gain",
     )
     seed: int = Field(
-        7, description="seed of the random assignment, which depends only on it, the cutoff and the customer's id"
+        7, ge=0, description="seed of the random assignment, which depends only on it, the cutoff and the customer's id"
     )
     independent: bool = Field(
         False,

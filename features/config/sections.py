@@ -176,7 +176,7 @@ class TrainingConfig(Section):
     """[training]: how models are tuned and trained."""
 
     trials: int = Field(25, ge=0, description="number of Optuna trials for each model; 0: default hyperparameters")
-    seed: int = Field(7, description="seed of all random numbers")
+    seed: int = Field(7, ge=0, description="seed of all random numbers")
     timeout: int = Field(
         0,
         ge=0,

@@ -47,6 +47,7 @@ def test_a_plan_needs_little() -> None:
         ({"quiet_days": ["someday"]}, "expected a weekday"),
         ({"actions": {"mail": {"cost": 1, "depth": 1.5}}}, "depth"),
         ({"contacts_at_most": 3}, "contacts_at_most and contacts_window go together"),
+        ({"seed": -1}, "seed"),
         ({"contacted_within": "30d"}, r"counts earlier contacts .* but there is no \[contacts\]"),
         ({"contacts": CONTACTS}, "names 'mail', which is the control of .contacts."),
         ({"exclude": [{"why": "x"}]}, "needs exactly one of column"),
