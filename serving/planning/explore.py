@@ -199,6 +199,12 @@ def _drawn(
     return replace(problem, gains=gains)
 
 
+def _wanted(drawn: AllocationProblem, prices: np.ndarray) -> np.ndarray:
+    """The action (n,) of each customer that is worth most at the prices, or none, before any limit."""
+    worth = drawn.priced_gains(prices)
+    return np.where(worth.max(axis=1, initial=0) > 0, worth.argmax(axis=1), drawn.no_action)
+
+
 def _choose(drawn: AllocationProblem, prices: np.ndarray, order: np.ndarray) -> np.ndarray:
     """The choice at the prices of the limits; nobody is added to spend the rest, unless minimums need it.
 
@@ -206,8 +212,7 @@ def _choose(drawn: AllocationProblem, prices: np.ndarray, order: np.ndarray) -> 
     """
     if drawn.minimums.any():
         return assign_greedily(drawn, prices)
-    worth, none = drawn.priced_gains(prices), drawn.no_action
-    choice = np.where(worth.max(axis=1, initial=0) > 0, worth.argmax(axis=1), none)
+    choice, none = _wanted(drawn, prices), drawn.no_action
     rows = np.flatnonzero((choice < none) & ~drawn.holdout)
     rows = rows[np.argsort(order[rows], kind="stable")]
     for j in np.flatnonzero(np.isfinite(drawn.capacities)):
@@ -248,9 +253,7 @@ def _with_floor(chances: np.ndarray, open_: np.ndarray, floor: float) -> np.ndar
 
 def _after_limits(chances: np.ndarray, drawn: AllocationProblem, prices: np.ndarray, choice: np.ndarray) -> np.ndarray:
     """The probabilities, less the share of each action's customers who were above a limit and got nothing."""
-    worth, none = drawn.priced_gains(prices), drawn.no_action
-    wanted = np.where(worth.max(axis=1, initial=0) > 0, worth.argmax(axis=1), none)
-    takers = ~drawn.holdout
+    wanted, none, takers = _wanted(drawn, prices), drawn.no_action, ~drawn.holdout
     before = np.bincount(wanted[takers], minlength=none + 1)[:none]
     kept = np.bincount(wanted[takers & (choice == wanted)], minlength=none + 1)[:none]
     lost = chances[:, :none] * (1 - kept / np.maximum(before, 1))
