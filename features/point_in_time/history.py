@@ -157,8 +157,7 @@ def rows_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window, star
         The rows with the columns of `moments`.
     """
     known = rows.seen < moments[KNOWN_BY] if KNOWN_BY in moments.columns else ibis.literal(True)
-    within = _is_in_horizon(rows, moments, horizon, start)
-    return rows.join(moments, within & known & _is_owned(rows, moments.cutoff))
+    return rows.join(moments, _is_in_horizon(rows, moments, horizon, start) & known & _is_owned(rows, moments.cutoff))
 
 
 def late_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
@@ -166,7 +165,7 @@ def late_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> i
 
     Args:
         rows: customer_id, day and seen.
-        moments: One row a cutoff and `known_by`. Rows that happened after it are not late.
+        moments: One row a cutoff and `known_by`; what happened after it is not late.
         horizon: The length of the label interval.
 
     Returns:
