@@ -166,7 +166,7 @@ def training_text(fitted: FittedModels) -> str:
     customers = int(last.customers.iloc[0])
     lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
-    lines.append(f"{'':<26}{'regulars (95% interval)':<30}{'':<10}best of the simple baselines")
+    lines.append(f"{'':<26}{'regulars (95% interval)':<30}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
         if OURS not in rows.index:
