@@ -64,9 +64,8 @@ def init(path: str, source: str, table: str) -> None:
 
     guess = write_guessed_config(source, Path(path), table, get_language)
     click.echo("".join(f"NOTE: {printable(note)}\n" for note in guess.notes), nl=False, err=True)
-    close_command(
-        f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path
-    )
+    then = "answer its questions" if guess.complete else "fill it in"
+    close_command(f"{path}: read it and {then}", "regulars check", path)
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -230,11 +229,8 @@ def uplift(path: str, cutoff: date) -> None:
     from serving.effects import uplift_scores
 
     scores = uplift_scores.write_uplift_scores(load_config(path), cutoff)
-    close_command(
-        f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}",
-        f"regulars plan --cutoff {cutoff} --budget B",
-        path,
-    )
+    written = f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}"
+    close_command(written, f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command(epilog="Example: regulars explain C-1042 --cutoff 2024-06-01")
@@ -253,16 +249,22 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @cli.command(epilog="Example: regulars plan --cutoff 2024-06-01 --budget 5000")
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
-@click.option(
-    "--campaign", help="Name of the plan; by default the config's. It takes the place of other plans of the cutoff."
-)
+@click.option("--campaign", help="Name of the plan, which takes the place of other plans of the cutoff.")
+@click.option("--test", metavar="ARMS", help="An experiment: 'mail vs call', 'mail vs nothing', 'channel x depth'.")
+@click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan's manifest as one JSON object instead of text.")
 @click.pass_obj
-def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
-    """Choose one action or none for each customer within a budget, with a randomised holdout."""
+def plan(
+    path: str, cutoff: date, budget: float | None, campaign: str | None, test: str | None, detect: float | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
     from serving.planning.plan import make_plan as run
     from serving.planning.text import plan_text
 
-    result = run(load_config(path), cutoff, budget, campaign)
+    result = run(load_config(path), cutoff, budget, campaign, test=test, detect=detect)
+    if as_json:
+        return click.echo(json_line(result.manifest.to_dict()))
     click.echo(plan_text(result))
     close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
@@ -270,17 +272,19 @@ def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) ->
 @cli.command(epilog="Example: regulars measure 2024-06-01")
 @click.argument("plan")
 @click.option("--other-log", is_flag=True, help="Accept a log whose past differs from the one that the plan used.")
+@click.option("--json", "as_json", is_flag=True, help="Print measured.json as one JSON object instead of text.")
 @click.pass_obj
-def measure(path: str, plan: str, other_log: bool) -> None:
+def measure(path: str, plan: str, other_log: bool, as_json: bool) -> None:
     """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan."""
     from serving.measurement.measure import measure_plan as run
     from serving.measurement.measure import refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
     measured = run(load_config(path), plan, other_log)
-    click.echo(measurement_text(measured))
-    then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
-    close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
+    click.echo(json_line(measured.facts) if as_json else measurement_text(measured))
+    if not as_json:
+        then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
+        close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_sample_ratio_mismatch(measured)
 
 
@@ -346,13 +350,9 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
 
 
 @cli.command(epilog="Example: regulars app --port 8080")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; one others can reach needs a token."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address; one others can reach needs a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 chooses a free port.")
-@click.option(
-    "--allow-host", "also", multiple=True, metavar="NAME", help="Another host name of the pages, such as a proxy's."
-)
+@click.option("--allow-host", "also", multiple=True, metavar="NAME", help="Another host name, such as a proxy's.")
 @click.pass_obj
 def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
     """Show the output folder as read-only web pages on this machine."""
