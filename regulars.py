@@ -9,6 +9,7 @@ import shlex
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,6 +26,7 @@ from serving.command_line import (
     close_command,
     run_program,
 )
+from serving.web.accounts.command import users
 
 DAY = DayType()
 MODELS = click.Choice(["all", "churn", "value", "uplift"])
@@ -254,19 +256,15 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan's manifest as one JSON object instead of text.")
 @click.pass_obj
-def plan(
-    path: str, cutoff: date, budget: float | None, campaign: str | None, test: str | None, detect: float | None,
-    as_json: bool,
-) -> None:  # fmt: skip
+def plan(path: str, cutoff: date, as_json: bool, **options: Any) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
-    from serving.planning.plan import make_plan as run
+    from serving.planning.plan import make_plan
     from serving.planning.text import plan_text
 
-    result = run(load_config(path), cutoff, budget, campaign, test=test, detect=detect)
-    if as_json:
-        return click.echo(json_line(result.manifest.to_dict()))
-    click.echo(plan_text(result))
-    close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
+    result = make_plan(load_config(path), cutoff, **options)
+    click.echo(json_line(result.manifest.to_dict()) if as_json else plan_text(result))
+    if not as_json:
+        close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars measure 2024-06-01")
@@ -276,11 +274,10 @@ def plan(
 @click.pass_obj
 def measure(path: str, plan: str, other_log: bool, as_json: bool) -> None:
     """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan."""
-    from serving.measurement.measure import measure_plan as run
-    from serving.measurement.measure import refuse_sample_ratio_mismatch
+    from serving.measurement.measure import measure_plan, refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
-    measured = run(load_config(path), plan, other_log)
+    measured = measure_plan(load_config(path), plan, other_log)
     click.echo(json_line(measured.facts) if as_json else measurement_text(measured))
     if not as_json:
         then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
@@ -350,7 +347,7 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
 
 
 @cli.command(epilog="Example: regulars app --port 8080")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address; one others can reach needs a token.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; a wider one needs https.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 chooses a free port.")
 @click.option("--allow-host", "also", multiple=True, metavar="NAME", help="Another host name, such as a proxy's.")
 @click.pass_obj
@@ -389,6 +386,9 @@ def simulate(customers: int, out: str, days: int, start: date, seed: int) -> Non
     business = simulate_business(Path(out), customers, days=days, start=start, seed=seed)
     counts = f"{business.events:,} events and {business.contacts:,} contacts of {business.customers:,} customers"
     close_command(f"{business.folder}: {counts}", "regulars check", str(business.config))
+
+
+cli.add_command(users)
 
 
 def main() -> None:
