@@ -63,8 +63,8 @@ class ActionEffects:
     def of(self, places: Sequence[int]) -> ActionEffects:
         """The effects of some of the actions, in the order of `places`."""
         columns = {name: getattr(self, name)[:, places] for name in ("on_return", "on_value", "error", "parts")}
-        sources, evidence = (tuple(each[place] for place in places) for each in (self.sources, self.evidence))
-        return replace(self, **columns, sources=sources, evidence=evidence)
+        sources = tuple(self.sources[place] for place in places)
+        return replace(self, **columns, sources=sources, evidence=tuple(self.evidence[place] for place in places))
 
 
 def load_action_effects(
