@@ -37,6 +37,7 @@ from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
+from training.models.lifetime import with_lifetime
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
@@ -131,7 +132,9 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
-        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
+        known = (split.all_cutoffs, snapshots.labels_end)
+        value, notes = with_longer_horizons(final.value, snapshots, config, *known)
+        value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
@@ -146,7 +149,7 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         tuned=tuned,
         split=split,
         interval=config.serving.interval,
-        notes=(*_notes_on_rows(snapshots, config.training.quick), *notes, *not_evaluated),
+        notes=(*_notes_on_rows(snapshots, config.training.quick), *notes, *lifetime_notes, *not_evaluated),
     )
     return replace(done, alike=_everybody_alike(done, snapshots, config.serving.interval))
 

@@ -25,7 +25,12 @@ Revisions = tuple[pa.Table, ...]  # of each horizon: customer_id, cutoff, known_
 
 
 def find_revisions(
-    orders: ibis.Table, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine
+    orders: ibis.Table,
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: Engine,
+    spans: Sequence[Window] = (),
 ) -> Revisions:
     """The labels that were not yet the final ones at some later cutoff.
 
@@ -35,6 +40,7 @@ def find_revisions(
         task: Horizons, and what churn is.
         cutoffs: Those of the labels, which are also the days by which rows must have been known.
         engine: Where it runs.
+        spans: See `Task.value_labels`.
 
     Returns:
         One table a horizon; no table if no row became known late.
@@ -44,7 +50,7 @@ def find_revisions(
     if not any(engine.count_rows(known_later(rows)) for rows in dated):
         return ()
     found = []
-    for name, horizon in {"value": task.horizon, **task.longer}.items():
+    for name, horizon in {"value": task.horizon, **task.value_labels(spans)}.items():
         pairs = [(c, day) for c in cutoffs for day in cutoffs if c + horizon.delta <= day]
         if not pairs:
             continue
@@ -61,7 +67,9 @@ def find_revisions(
     return tuple(found)
 
 
-def labels_as_known(rows: pa.Table, revisions: Revisions, task: Task, day: date) -> pa.Table:
+def labels_as_known(
+    rows: pa.Table, revisions: Revisions, task: Task, day: date, spans: Sequence[Window] = ()
+) -> pa.Table:
     """Rows with their labels as known before a day; null if the horizon had not passed by then.
 
     Args:
@@ -69,6 +77,7 @@ def labels_as_known(rows: pa.Table, revisions: Revisions, task: Task, day: date)
         revisions: Of the same snapshots.
         task: Horizons.
         day: One of the cutoffs.
+        spans: See `Task.value_labels`.
 
     Returns:
         The rows with other labels.
@@ -77,7 +86,9 @@ def labels_as_known(rows: pa.Table, revisions: Revisions, task: Task, day: date)
         known = table.filter(pc.equal(table[KNOWN_BY], pa.scalar(day, pa.date32())))
         if known.num_rows:
             rows = _with_revised(rows, known)
-    for name, horizon in {"churned": task.horizon, "value": task.horizon, **task.longer}.items():
+    for name, horizon in {"churned": task.horizon, "value": task.horizon, **task.value_labels(spans)}.items():
+        if name not in rows.column_names:
+            continue
         rows = _set(rows, name, pc.if_else(_is_mature(rows["cutoff"], horizon, day), rows[name], None))
     return rows
 
@@ -89,7 +100,7 @@ def _with_revised(rows: pa.Table, known: pa.Table) -> pa.Table:
     revised["cutoff"] = revised.cutoff.astype(keys.cutoff.dtype)
     place = keys.merge(revised, on=list(KEYS), how="left", sort=False).place
     is_revised, places = pa.array(place.notna()), pa.array(place.fillna(0).astype(np.int64))
-    for name in (name for name in known.column_names if name not in (*KEYS, KNOWN_BY)):
+    for name in (name for name in known.column_names if name not in (*KEYS, KNOWN_BY) and name in rows.column_names):
         labels = known[name].take(places).cast(rows[name].type)
         rows = _set(rows, name, pc.if_else(is_revised, labels, rows[name]))
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis
 
 from features.intake.subscription_terms import one_row_per_term
@@ -12,7 +14,9 @@ from features.snapshots.cohort_features import join_on_keys
 from features.task import Task, Window
 
 
-def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:
+def add_labels(
+    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, spans: Sequence[Window] = ()
+) -> ibis.Table:
     """Adds the labels: churned, value, and the value over each longer horizon; null where immature.
 
     Args:
@@ -21,6 +25,7 @@ def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task,
         tables: The contract.
         task: Horizons, and what churn is.
         moments: One row a cutoff.
+        spans: See `Task.value_labels`.
 
     Returns:
         The rows with the labels as further columns.
@@ -30,7 +35,7 @@ def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task,
     churned = null_if_immature(churned_label(rows, task.contractual), rows.cutoff, task.horizon, tables.labels_end)
     value = null_if_immature(value_label(rows, *money), rows.cutoff, task.horizon, tables.labels_end)
     rows = rows.select(*features, churned=churned, value=value)
-    for name, horizon in task.longer.items():
+    for name, horizon in task.value_labels(spans).items():
         later = with_horizon_outcomes(rows, orders, tables, task, moments, horizon)
         value = null_if_immature(value_label(later, *money), later.cutoff, horizon, tables.labels_end)
         rows = later.select(*rows.columns, **{name: value})
