@@ -3,8 +3,8 @@
 At each start everything is fitted on what was known then, with default parameters (no tuning trials): the ensemble, the
 tail and its level. The peers see the same customers: BG/NBD with Gamma-Gamma as fitted at the start, and everyone's
 past rate. The horizon is the longest of 90, 60 and 30 days with which training accepts what is known (two cutoffs a
-horizon apart). Nothing is discounted here. Printed are the errors of totals, whether their 80% intervals held, and the order
-of customers (Spearman), as Markdown.
+horizon apart). Nothing is discounted here. Printed are, as Markdown, the errors of totals, whether their 80% intervals
+held, and the order of customers (Spearman).
 
     python benchmarks/lifetime.py [--data DIR] [--shops N] [LOG ...]
 
