@@ -44,6 +44,6 @@ def test_a_grade_survives_its_manifest_and_nothing_else_does() -> None:
 def test_chance_rarely_gives_a_letter_that_is_not_deserved(customers: int, repeats: int) -> None:
     """Noise is D, and a model whose level is 35% off hardly ever gets better than C."""
     noise = [simulated_grade(0.0, 0.0, customers, seed, 1).letter for seed in range(repeats)]
-    assert sum(letter != "D" for letter in noise) / repeats < 0.05
+    assert sum(letter != "D" for letter in noise) / repeats < 0.08
     off = [simulated_grade(2.0, 0.35, customers, seed, 1).level for seed in range(repeats)]
     assert sum(letter != "C" for letter in off) / repeats < 0.05
