@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -85,8 +86,6 @@ def render_report(inputs: ReportInputs, files: ReportFiles = NO_FILES) -> str:
     money = bool(table["value"].notna().any())
     weight = _weight(table)
     wording = report_wording(scores, money, float(table["value"].abs().mean()) if money else 0.0, inputs.tr)
-    quality, top = summarise_evaluation(inputs.evaluation, wording.form), summary.score_totals(table, weight, inputs)
-    grade = grade_evaluation(inputs.evaluation) or read_grade(scores.manifest.grade)
     style, script = _static("css"), _static("js")
     return _template(wording).render(
         wording=wording,
@@ -94,17 +93,9 @@ def render_report(inputs: ReportInputs, files: ReportFiles = NO_FILES) -> str:
         manifest=scores.manifest,
         notes=inputs.notes,
         files=files,
-        top=top,
-        numbers=summary.key_figures(wording, top, grade),
-        grade=grade,
-        happened=summary.what_happened(wording, inputs),
-        since=inputs.changes.before if inputs.changes else "",
-        became=customer_list.became_at_risk(wording, inputs),
-        sure=summary.how_sure(wording, quality),
-        steps=summary.next_steps(wording, inputs, table),
+        **_first_page(wording, inputs, table, weight),
         history=charts_over_cutoffs(inputs.history, TotalsWording(wording.tr, wording.form.money if money else None)),
         spread=summary.risk_histogram(wording, table["churn_probability"].to_numpy()),
-        quality=quality,
         without=inputs.without,
         drivers=drivers.driver_charts(wording, inputs.drivers),
         groups=segments.segments_section(wording, inputs, table),
@@ -121,6 +112,26 @@ def render_report(inputs: ReportInputs, files: ReportFiles = NO_FILES) -> str:
         style_digest=_digest(style),
         script_digest=_digest(script),
     )
+
+
+def _first_page(
+    wording: ReportWording, inputs: ReportInputs, table: pd.DataFrame, weight: np.ndarray
+) -> dict[str, Any]:
+    """Prepare the key figures, what happened, what to do, and how far to trust it."""
+    quality = summarise_evaluation(inputs.evaluation, wording.form)
+    top = summary.score_totals(table, weight, inputs)
+    grade = grade_evaluation(inputs.evaluation) or read_grade(inputs.scores.manifest.grade)
+    return {
+        "top": top,
+        "quality": quality,
+        "grade": grade,
+        "numbers": summary.key_figures(wording, top, grade),
+        "since": inputs.changes.before if inputs.changes else "",
+        "happened": summary.what_happened(wording, inputs),
+        "became": customer_list.became_at_risk(wording, inputs),
+        "sure": summary.how_sure(wording, quality),
+        "steps": summary.next_steps(wording, inputs, table),
+    }
 
 
 def _static(kind: str) -> str:
