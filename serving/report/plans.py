@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from features.outputs.manifests import PlanManifest
-from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from serving.campaigns.wording import belief_rows, campaign_rows, finding_sentences, next_step_sentences
 from serving.charts import (
     Curve,
     CurveAxis,
@@ -20,6 +20,7 @@ from serving.charts import (
     interval_panels,
 )
 from serving.effects.action_effects import ASSUMED
+from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
@@ -60,6 +61,9 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
 def _promise(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
     """Say who gets an action, at what cost, for what expected gain."""
     tr, count = wording.tr, facts.customers
+    if facts.experiment:
+        yield from experiment_sentences(facts, form, tr)
+        return
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",
@@ -72,6 +76,8 @@ def _promise(wording: ReportWording, facts: PlanManifest, form: NumberFormat) ->
 def _sentences(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
     """Say when the plan pays, and what its holdout can detect."""
     tr, form, count = wording.tr, wording.form, facts.customers
+    if facts.experiment:
+        return
     yield from filter(None, [pilot_sentence(facts, tr)])
     if facts.break_even is not None:
         yield tr("It breaks even if {share} of the expected effects are realised.", share=form.share(facts.break_even))
@@ -199,6 +205,7 @@ def campaigns_section(wording: ReportWording, inputs: ReportInputs) -> dict[str,
         "older": len(rows) - LISTED,
         "beliefs": belief_rows(inputs.campaigns, wording.tr) if rows else [],
         "sentences": list(next_step_sentences(inputs.campaigns, wording.tr)) if rows else [],
+        "findings": list(finding_sentences(inputs.campaigns, wording.tr)),
         "money": inputs.campaigns.money,
         "interval": wording.form.share(inputs.campaigns.interval),
     }
