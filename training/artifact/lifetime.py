@@ -115,7 +115,15 @@ class Lifetime:
 
 
 def anchored(value: np.ndarray, prior: np.ndarray, anchor: float) -> np.ndarray:
-    """The spend (n,) that growth multiplies: the geometric mean of the value (n,) and of what the prior expects (n,).
+    """The spend that growth multiplies: the geometric mean of the value and of what the prior expects.
+
+    Args:
+        value: Expected value (n,).
+        prior: What the prior expects (n,); within FARTHEST times the value.
+        anchor: Weight of the value, in [0, 1].
+
+    Returns:
+        The spend (n,).
 
     >>> anchored(np.array([4.0, 1.0]), np.array([9.0, 0.0]), 0.5).round(3).tolist()
     [6.0, 0.316]

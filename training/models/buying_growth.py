@@ -23,7 +23,7 @@ MOST_ROWS, FEWEST_ROWS = 20_000, 20
 
 
 @dataclass(frozen=True)
-class Cohort:
+class BuyingCohort:
     """The customers of a cutoff as a forecast of their future sees them.
 
     Attributes:
@@ -56,7 +56,7 @@ class Cohort:
         return growth_at(table, PURCHASES, AGES, self.bought, self.age)
 
 
-def read_cohort(snapshots: Snapshots, cutoff: date, known_by: date, most: int = MOST_ROWS) -> Cohort | None:
+def read_cohort(snapshots: Snapshots, cutoff: date, known_by: date, most: int = MOST_ROWS) -> BuyingCohort | None:
     """The customers of a cutoff; None if they are too few or nothing is expected of them.
 
     Args:
@@ -82,7 +82,7 @@ def read_cohort(snapshots: Snapshots, cutoff: date, known_by: date, most: int = 
     actual = {days: np.minimum(value, ordinary_limit(value)) for days, value in values.items()}
     bought, age = history(features, task.windows[-1].days)
     model = fit_bgnbd(bought, age - np.nan_to_num(_floats(features, "recency_days")), age)
-    return Cohort(cutoff, task.horizon.days, features, bought, age, np.maximum(expected, NEVER), actual, model)
+    return BuyingCohort(cutoff, task.horizon.days, features, bought, age, np.maximum(expected, NEVER), actual, model)
 
 
 def growth_table(model: BGNBD, horizon: int, ends: Sequence[int], slowing: float = 0.0) -> np.ndarray:
@@ -112,7 +112,7 @@ def growth_table(model: BGNBD, horizon: int, ends: Sequence[int], slowing: float
     return np.asarray(np.maximum.accumulate(growth ** (1 - slowing) * steady**slowing, axis=2))
 
 
-def age_forecasts(cohort: Cohort, anchor: float) -> list[AgedForecast]:
+def age_forecasts(cohort: BuyingCohort, anchor: float) -> list[AgedForecast]:
     """How far the forecast of a past cutoff was off over each labelled span beyond the horizon.
 
     Args:
@@ -134,14 +134,14 @@ def age_forecasts(cohort: Cohort, anchor: float) -> list[AgedForecast]:
     ]
 
 
-def slowing_room(cohort: Cohort, ends: Sequence[int]) -> np.ndarray:
+def slowing_room(cohort: BuyingCohort, ends: Sequence[int]) -> np.ndarray:
     """Log(total if nobody left any more / total as expected) (d,) after the horizon, up to later days (d,)."""
     growth = cohort.growth(growth_table(cohort.model, cohort.horizon, ends))
     steady = (np.array(ends) - cohort.horizon) / cohort.horizon
     return np.asarray(np.log(steady * cohort.expected.sum() / (cohort.expected @ growth)))
 
 
-def _aged(cohort: Cohort, end: int, tail: np.ndarray, actual: np.ndarray, room: float) -> AgedForecast:
+def _aged(cohort: BuyingCohort, end: int, tail: np.ndarray, actual: np.ndarray, room: float) -> AgedForecast:
     """One forecast of tails (n,) compared with what came (n,); one customer's mean is added to both totals."""
     expected, came = float(tail.sum()), max(float(actual.sum()), 0.0)
     one = expected / len(tail)

@@ -24,7 +24,7 @@ from training.models.buying_growth import (
     AGES,
     FEWEST_ROWS,
     PURCHASES,
-    Cohort,
+    BuyingCohort,
     age_forecasts,
     growth_table,
     read_cohort,
@@ -118,7 +118,7 @@ def reach_note(lifetime: Lifetime) -> str:
 
 
 def fit_lifetime(
-    bundle: ModelBundle, spread: Spread, snapshots: Snapshots, config: LifetimeConfig, cohorts: Sequence[Cohort]
+    bundle: ModelBundle, spread: Spread, snapshots: Snapshots, config: LifetimeConfig, cohorts: Sequence[BuyingCohort]
 ) -> Lifetime:
     """Fits growth beyond the horizon, its level and the intervals.
 
@@ -171,7 +171,7 @@ def _period_ends(horizon: int, wanted: Sequence[int]) -> tuple[int, ...]:
 
 
 def _levelled_growth(
-    cohort: Cohort, value: np.ndarray, ends: Sequence[int], aging: AgingForecast
+    cohort: BuyingCohort, value: np.ndarray, ends: Sequence[int], aging: AgingForecast
 ) -> tuple[np.ndarray, np.ndarray]:
     """The table of growth (p, a, d) with which totals are as `aging` corrects them, and these totals (d,)."""
     plain = cohort.expected @ cohort.growth(growth_table(cohort.model, cohort.horizon, ends))
@@ -189,7 +189,7 @@ def _total_errors(value: float, tails: np.ndarray, level_error: float, errors: n
     return np.asarray(np.sqrt(shared**2 + (tails * errors) ** 2) / (value + tails))
 
 
-def _spread_over(cohorts: Sequence[Cohort], end: int, inside: float, error: float) -> Spread:
+def _spread_over(cohorts: Sequence[BuyingCohort], end: int, inside: float, error: float) -> Spread:
     """The distribution of actual over expected values, over the longest known span up to `end`, at its newest cutoffs.
 
     What BG/NBD and Gamma-Gamma expected stands for the forecast: at these cutoffs they had seen nothing that came.
@@ -201,7 +201,7 @@ def _spread_over(cohorts: Sequence[Cohort], end: int, inside: float, error: floa
     return fit_spread([np.ones_like(e) for e in expected], expected, actual, inside, error)
 
 
-def _expected_over(cohort: Cohort, span: int) -> np.ndarray:
+def _expected_over(cohort: BuyingCohort, span: int) -> np.ndarray:
     """What BG/NBD and Gamma-Gamma expect over a span (n,)."""
     if span <= cohort.horizon:
         return cohort.expected
