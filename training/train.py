@@ -23,10 +23,12 @@ from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
 from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
+from training.evaluation.grade import grade_evaluation, grade_text
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
+from training.models.lifetime import label_spans
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -114,7 +116,8 @@ def train_models(
             config = config.model_copy(update={"training": config.training.as_quick()})
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        rows = build.build_snapshots(log, choice=choice)
+        spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs) if config.has_value else ()
+        rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
     fitted = _fit_or_explain(rows, business, config, resume)
@@ -165,6 +168,8 @@ def training_text(fitted: FittedModels) -> str:
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
     customers = int(last.customers.iloc[0])
     lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
+    if grade := grade_evaluation(fitted.evaluation):
+        lines += [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
     lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
