@@ -32,13 +32,7 @@ DAY = DayType()
 MODELS = click.Choice(["all", "churn", "value", "uplift"])
 
 
-@click.group(
-    cls=CommandGroup,
-    sections=SECTIONS,
-    commands=[users],
-    epilog=EXIT_CODES,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+@click.group(cls=CommandGroup, sections=SECTIONS, commands=[users], epilog=EXIT_CODES)
 @click.option("-c", "--config", "path", default=DEFAULT_CONFIG, show_default=True, help="The config file.")
 @click.version_option(package_name="regulars")
 @click.pass_context

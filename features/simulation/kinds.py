@@ -38,7 +38,16 @@ class Kind:
     terms: bool = False
 
     def tables(self, drawn: dict[str, pa.Table], population: Population, business: Business) -> dict[str, pa.Table]:
-        """The tables that this kind of business keeps, from all that was drawn for the same customers."""
+        """The tables that this kind of business keeps.
+
+        Args:
+            drawn: All tables that were drawn for a block of customers, by name.
+            population: The same customers.
+            business: The period and the settings.
+
+        Returns:
+            The tables by name.
+        """
         tables = dict(drawn)
         if not self.money:
             tables["events"] = tables["events"].drop_columns(list(MONEY))
