@@ -169,7 +169,7 @@ def _was_measured(config: Config) -> bool:
 
 
 def _candidates(kind: ExperimentKind, rules: PlanConfig) -> Iterator[ExperimentArms]:
-    """The arms; for a pilot also fewer of them, without the dearest actions, in case customers or budget are too few."""
+    """The arms; for a pilot also fewer of them, without the dearest actions, if customers or budget are too few."""
     arms = kind.arms
     yield arms
     while kind.pilot and len(arms.actions) > 1:
