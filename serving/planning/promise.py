@@ -94,13 +94,7 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
     Yields:
         The sentences.
     """
-    if names := [name for name, each in facts.actions.items() if OBSERVATIONAL in str(each.get("source"))]:
-        yield tr(
-            "Observational, not measured: the contacts from which the effects of {actions} were estimated were not "
-            "assigned at random. What decided who was contacted may explain them, which neither the interval nor the "
-            "probability of a loss takes into account. Only a randomised holdout shows whether they are true.",
-            actions=tr(", ").join(names),
-        )
+    yield from _observational_sentences(facts, tr)
     for name, each in facts.actions.items():
         known = each.get("evidence")
         if known is None or known["enough"]:
@@ -135,6 +129,17 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
                 "asks for it or the config says unproven = true.",
                 **slots,
             )
+
+
+def _observational_sentences(facts: PlanManifest, tr: Language) -> Iterator[str]:
+    """Say which effects come from contacts that were not assigned at random."""
+    if names := [name for name, each in facts.actions.items() if OBSERVATIONAL in str(each.get("source"))]:
+        yield tr(
+            "Observational, not measured: the contacts from which the effects of {actions} were estimated were not "
+            "assigned at random. What decided who was contacted may explain them, which neither the interval nor the "
+            "probability of a loss takes into account. Only a randomised holdout shows whether they are true.",
+            actions=tr(", ").join(names),
+        )
 
 
 def exploring_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
