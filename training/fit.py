@@ -31,6 +31,7 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.leavers import evaluate_leavers
 from training.evaluation.longer_horizons import evaluate_longer_horizons
+from training.evaluation.return_times import evaluate_return_times
 from training.evaluation.skill import Skill, assess_skill
 from training.evaluation.tenure_hazard import baselines_for
 from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
@@ -39,6 +40,7 @@ from training.models.ensemble import fit_ensemble
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
+from training.models.return_hazard import fit_return_hazard
 from training.models.spend import SpendRegressor, positive_spend
 from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
 
@@ -136,11 +138,16 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
+        returns = fit_return_hazard(final.churn, snapshots, config, split.all_cutoffs)
+        evaluated_bundle = _with_returns_then(evaluated_bundle or evaluated.churn, snapshots, config, split.test)
+        return_evaluation = evaluate_return_times(
+            evaluated_bundle, truth, split.test.test, seed=config.training.seed, resamples=config.training.bootstrap
+        )
     done = FittedModels(
-        churn=final.churn,
-        value=value,
-        evaluation=concat_evaluations([evaluation, *longer_evaluations]),
-        evaluated=evaluated_bundle or evaluated.churn,
+        churn=replace(final.churn, returns=returns),
+        value=value and replace(value, returns=returns),
+        evaluation=concat_evaluations([evaluation, *longer_evaluations, *return_evaluation]),
+        evaluated=evaluated_bundle,
         truth=truth,
         predictions=predictions,
         tuned=tuned,
@@ -186,6 +193,12 @@ def _with_longer_horizons_then(
 ) -> ModelBundle | None:
     """The evaluated value model with the longer horizons that were known at its test cutoff."""
     return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
+
+
+def _with_returns_then(bundle: ModelBundle, snapshots: Snapshots, config: Config, test: Fold) -> ModelBundle:
+    """The evaluated model with the hazard of returning that was known at its test cutoff."""
+    known_then = snapshots.as_known(test.test)
+    return replace(bundle, returns=fit_return_hazard(bundle, known_then, config, test.train))
 
 
 def choice_note(snapshots: Snapshots) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
 from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
+from training.evaluation.return_times import return_time_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
@@ -177,6 +178,8 @@ def training_text(fitted: FittedModels) -> str:
         better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
         lines.append(f"{title:<26}{cell:<30}{baselines}   {better}")
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
+    if timing := return_time_lines(fitted.evaluation, fitted.split.test.test):
+        lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
     notes = [*fitted.shortfalls, *fitted.notes]

@@ -22,7 +22,8 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 LIST = "files.json"
-CODE = ("model_files", "margin", "spread", "bundle", "reasons", "phrases")  # each after those that it imports
+# Each after those that it imports:
+CODE = ("model_files", "margin", "spread", "return_hazard", "bundle", "reasons", "phrases")
 
 
 class RegularsModel(PythonModel):

@@ -104,16 +104,16 @@ def evaluate_predictions(
                 strict=True,
             )
         )
-    rows = [row for name, metrics in figures.items() for row in _metric_rows(name, metrics, "all", len(truth))]
+    rows = [row for name, metrics in figures.items() for row in metric_rows(name, metrics, "all", len(truth))]
     common: dict[str, Any] = {"seed": seed, "resamples": resamples}
     group_tables = [calibration_groups(predictions[OURS], truth, cutoff, **common)]
     for segment, mask in (segments or {}).items():
         if mask.sum() >= MIN_SEGMENT_SIZE:
             part, members = predictions[OURS].take(mask), truth.take(mask)
-            rows += _metric_rows(OURS, _bootstrap_metrics(part, members, seed, resamples), segment, len(members))
+            rows += metric_rows(OURS, _bootstrap_metrics(part, members, seed, resamples), segment, len(members))
             group_tables.append(calibration_groups(part, members, cutoff, segment=segment, **common))
     return Evaluation(
-        _metric_table(rows, cutoff), _differences(figures, cutoff), pd.concat(group_tables, ignore_index=True)
+        metric_table(rows, cutoff), _differences(figures, cutoff), pd.concat(group_tables, ignore_index=True)
     )
 
 
@@ -211,7 +211,7 @@ def evaluate_coverage(
     """
     inside = ((truth.spend >= low) & (truth.spend <= high)).astype(float)
     coverage = _bootstrap(len(truth), seed, resamples, lambda w: {"coverage": (w @ inside) / w.sum(axis=1)})
-    table = _metric_table(_metric_rows(OURS, coverage, "all", len(truth)), cutoff)
+    table = metric_table(metric_rows(OURS, coverage, "all", len(truth)), cutoff)
     no_predictions = Prediction(inside[:0], None)
     deciles = calibration_groups(no_predictions, truth, cutoff, seed=seed, resamples=resamples)
     return Evaluation(table, _differences({OURS: coverage}, cutoff), deciles)
@@ -276,7 +276,18 @@ def bootstrap_weights(n: int, seed: int, resamples: int) -> Iterator[np.ndarray]
         left -= count
 
 
-def _metric_rows(model: str, figures: Figures, segment: str, customers: int) -> list[dict[str, Any]]:
+def metric_rows(model: str, figures: Figures, segment: str, customers: int) -> list[dict[str, Any]]:
+    """The rows of `Evaluation.metrics` of one model, without the cutoff.
+
+    Args:
+        model: 'regulars' or a baseline.
+        figures: By metric (1 + b,), the estimate on the data itself first.
+        segment: 'all' or a segment.
+        customers: How many customers they are of.
+
+    Returns:
+        A dictionary for each metric that is finite.
+    """
     return [
         {
             "model": model,
@@ -312,7 +323,8 @@ def percentile_interval(
     return {name: float(figures[0]), "low": float(low), "high": float(high)}
 
 
-def _metric_table(rows: list[dict[str, Any]], cutoff: date) -> pd.DataFrame:
+def metric_table(rows: list[dict[str, Any]], cutoff: date) -> pd.DataFrame:
+    """The table of `Evaluation.metrics` from the rows of one cutoff."""
     order = ["model", "metric", "value", "low", "high", "cutoff", "segment", "customers"]
     return pd.DataFrame([{**row, "cutoff": cutoff} for row in rows], columns=order)
 

@@ -14,6 +14,7 @@ __getattr__, __all__ = lazy_exports(
         "lightgbm_base": ["FIXED", "LightGBMEstimator", "bin_features"],
         "linear_prior": ["churn_loss", "spend_loss"],
         "longer_horizons": ["value_over", "with_longer_horizons"],
+        "return_hazard": ["fit_return_hazard", "period_bounds", "person_periods"],
         "spend": ["GainRegressor", "SpendRegressor", "positive_spend"],
     },
 )
