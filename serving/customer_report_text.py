@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,6 +18,7 @@ from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
 from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_terms
+from serving.scoring.columns import NEXT_PURCHASE, NEXT_PURCHASE_COLUMNS
 from serving.scoring.predictions import build_cohort, load_champions, model_features, predict_cohort
 from serving.scoring.value_tiers import NO_SKILL
 
@@ -93,8 +95,44 @@ def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
     for name, longer in config.task.to_task().longer.items():
         if name in columns:  # a horizon that no cutoff has completed is not in the model
             lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
+    lines += next_purchase_lines(columns, config.task.horizon.days, config.serving.interval)
     lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
+
+
+def next_purchase_lines(columns: Mapping[str, Any], horizon: int, inside: float) -> list[str]:
+    """When a customer's next purchase is expected, how overdue they are, and how many orders are expected, as lines.
+
+    Args:
+        columns: The customer's score columns; dates and numbers are Arrow scalars or plain, or not there.
+        horizon: Of the labels, in days.
+        inside: The probability that the interval holds, in (0, 1).
+
+    Returns:
+        The lines; none if the model does not say when customers return.
+    """
+    if NEXT_PURCHASE not in columns:
+        return []
+    day, low, high = (_plain(columns[name]) for name in NEXT_PURCHASE_COLUMNS)
+    ends = f" ({inside:.0%} between {low} and {high})" if high else f" ({(1 - inside) / 2:.0%} by {low})" if low else ""
+    expected = (
+        f"next purchase expected around {day:%A} {day}{ends}"
+        if day
+        else f"next purchase less likely than not within {2 * horizon} days{ends}"
+    )
+    lines = [expected, f"expected orders over {horizon} days   {float(_plain(columns['expected_orders'])):.2f}"]
+    overdue = _plain(columns["overdue_days"])
+    if overdue is not None and overdue >= 0.5:
+        lines.append(f"{overdue:.0f} days overdue: silent for longer than usual between orders")
+    elif overdue is not None:
+        due = _plain(columns["cutoff"]).date() + timedelta(days=round(-overdue))
+        lines.append(f"due on {due:%A} {due} by the usual days between orders")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """A value as Python has it."""
+    return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
 def _reason_lines(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:

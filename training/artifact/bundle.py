@@ -117,7 +117,8 @@ class ModelBundle:
             value_at_risk (the mean loss because the customer may not return: value_at_risk + value is the spend if they
             surely returned); then value and interval over each longer horizon, such as value_180d, value_180d_low and
             value_180d_high. The value never decreases with the horizon. A model with a hazard of returning also gives
-            next_purchase_days, next_purchase_days_low, next_purchase_days_high, expected_orders and overdue_days.
+            next_purchase_days, next_purchase_days_low, next_purchase_days_high, expected_orders, overdue_days, and the
+            curve at some days, such as returns_within_7d (`ReturnHazard.predict`).
 
         Raises:
             BundleError: A column is missing, or has text instead of numbers or numbers instead of text.

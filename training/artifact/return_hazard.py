@@ -22,7 +22,8 @@ RETURN_COLUMNS = (
     "expected_orders",
     "overdue_days",
 )
-LEAST_HAZARD = 1e-9
+MARKS, RETURNS_WITHIN = (1 / 4, 1 / 2, 1, 2), "returns_within_"
+LEAST_HAZARD, ALMOST_ALL = 1e-9, 1 - 1e-12
 BLOCK_ROWS = 20_000  # customers whose periods are predicted together, to bound memory
 
 
@@ -105,12 +106,12 @@ class ReturnHazard:
         survival, end = self.log_survival(X), self.bounds.index(self.horizon)
         within, later = survival[:, :end], survival[:, end + 1 :]
         at_horizon, log_churn = survival[:, [end]], -np.logaddexp(0, -churn_log_odds)[:, None]
-        spread = np.expm1(within) / np.expm1(at_horizon)  # of the returns within the horizon
+        spread = np.minimum(np.expm1(within) / np.expm1(at_horizon), ALMOST_ALL)  # of the returns within the horizon
         anchored = [np.zeros_like(log_churn), np.log1p(spread * np.expm1(log_churn)), log_churn]
         return ReturnCurves(np.array((0, *self.bounds)), np.hstack([*anchored, log_churn + later - at_horizon]))
 
     def predict(self, X: pa.Table, churn_log_odds: np.ndarray) -> dict[str, np.ndarray]:
-        """Predictions (n,) by column: RETURN_COLUMNS.
+        """Predictions (n,) by column: RETURN_COLUMNS, and the curve at MARKS of the horizon, such as returns_within_7d.
 
         Days count from the cutoff, 0 is its day; NaN where the curve does not reach the quantile within two horizons.
 
@@ -120,14 +121,21 @@ class ReturnHazard:
 
         Returns:
             The median of the time to the next purchase with its interval, the expected purchases within the horizon,
-            and how many days longer the customer has been silent than they usually are (NaN without a usual gap).
+            how many days longer the customer has been silent than they usually are (NaN without a usual gap), and the
+            probabilities of a purchase within some days.
         """
         curves = self.curves(X, churn_log_odds)
         shares = (0.5, (1 - self.inside) / 2, (1 + self.inside) / 2)
         days = [curves.quantile_days(share) for share in shares]
         orders = self.expected_orders(X, np.exp(-np.logaddexp(0, churn_log_odds)))
         overdue = _numbers(X, "recency_days") - _numbers(X, "gap_median_days")
-        return dict(zip(RETURN_COLUMNS, (*days, orders, overdue), strict=True))
+        marks = {f"{RETURNS_WITHIN}{days}d": curves.returned_by(days) for days in self.marks}
+        return dict(zip(RETURN_COLUMNS, (*days, orders, overdue), strict=True)) | marks
+
+    @property
+    def marks(self) -> tuple[int, ...]:
+        """The days at which the curve is written: MARKS of the horizon, in whole days."""
+        return tuple(sorted({max(1, round(share * self.horizon)) for share in MARKS}))
 
     def expected_orders(self, X: pa.Table, returns: np.ndarray) -> np.ndarray:
         """Expected purchases within the horizon (n,): never fewer than the probability of returning (n,)."""
@@ -146,11 +154,17 @@ class ReturnCurves:
     days: np.ndarray
     log_stays_away: np.ndarray
 
-    def returned_by(self, days: float) -> np.ndarray:
-        """P(a purchase before so many days have passed) (n,); beyond the last day of the curve that of the last day."""
-        place = int(np.clip(np.searchsorted(self.days, days, side="right") - 1, 0, len(self.days) - 2))
-        step = (min(days, self.days[-1]) - self.days[place]) / (self.days[place + 1] - self.days[place])
-        before, after = self.log_stays_away[:, place], self.log_stays_away[:, place + 1]
+    def returned_by(self, days: float | np.ndarray) -> np.ndarray:
+        """P(a purchase before so many days have passed) (n,); beyond the last day of the curve that of the last day.
+
+        Args:
+            days: Days after the cutoff, the same for all or each customer's own (n,).
+        """
+        days = np.minimum(np.broadcast_to(days, len(self.log_stays_away)), self.days[-1])
+        place = np.clip(np.searchsorted(self.days, days, side="right") - 1, 0, len(self.days) - 2)
+        step = (days - self.days[place]) / (self.days[place + 1] - self.days[place])
+        rows = np.arange(len(place))
+        before, after = self.log_stays_away[rows, place], self.log_stays_away[rows, place + 1]
         return -np.expm1(before + step * (after - before))
 
     def take(self, mask: np.ndarray) -> ReturnCurves:

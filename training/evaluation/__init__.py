@@ -27,6 +27,7 @@ __getattr__, __all__ = lazy_exports(
         "longer_horizons": ["evaluate_longer_horizons", "longer_horizon_figures"],
         "metrics": ["BEST", "Figures", "TITLES", "distance_from_best"],
         "plots": ["calibration_plot", "curve_plot", "cutoffs_plot", "decile_plot", "lift_plot"],
+        "return_times": ["curve_figures", "date_errors", "evaluate_return_times", "return_time_lines"],
         "skill": ["NO_BETTER", "Skill", "assess_skill"],
         "tenure_hazard": ["baselines_for"],
     },

@@ -23,7 +23,7 @@ from training.evaluation.baselines import btyd_curves
 from training.evaluation.evaluate import OURS, Evaluation, bootstrap_weights, metric_rows, metric_table
 
 OWN_RHYTHM, BTYD = "own rhythm", "BG/NBD"
-SHARES_OF_HORIZON = (1 / 4, 1 / 2, 1, 2)
+DATE_ERRORS = {OURS: "date_error", OWN_RHYTHM: "date_error_own_rhythm", BTYD: "date_error_btyd"}
 SURE = 1e-6
 
 
@@ -63,7 +63,7 @@ def curve_figures(curves: ReturnCurves, returns: ReturnTimes, days: int) -> Curv
     if not len(came) or came.min() == came.max():
         return None
     p = curves.returned_by(days)[seen]
-    slope, error = _calibration_slope(p, came)
+    slope, error = calibration_slope(p, came)
     brier = float(np.mean((p - came) ** 2))
     return CurveFigure(days, int(seen.sum()), float(p.mean()), float(came.mean()), slope, error, brier)
 
@@ -109,20 +109,21 @@ def evaluate_return_times(
 
     Returns:
         An evaluation with metrics such as 'returned_7d' (observed minus expected share), 'curve_slope_7d' and
-        'date_error' (median absolute error in days, also of own rhythm and BG/NBD); none without a hazard.
+        'date_error' (median absolute error in days; 'date_error_own_rhythm' and 'date_error_btyd' are those of the
+        simpler dates); none without a hazard.
     """
     curves, returns = bundle.return_curves(truth.features), truth.returns
     if curves is None or returns is None or bundle.returns is None:
         return []
     horizon, rows = bundle.returns.horizon, []
-    for days in sorted({max(1, round(share * horizon)) for share in SHARES_OF_HORIZON}):
+    for days in bundle.returns.marks:
         if (figure := curve_figures(curves, returns, days)) is not None:
             rows += _curve_rows(figure)
     both = {OURS: curves, BTYD: btyd_curves(truth, curves.days)}
     for name, errors in date_errors(both, truth, returns, horizon).items():
         if len(errors):
             medians = [np.median(errors), *_resampled_medians(errors, seed, resamples)]
-            rows += metric_rows(name, {"date_error": np.array(medians)}, "all", len(errors))
+            rows += metric_rows(OURS, {DATE_ERRORS[name]: np.array(medians)}, "all", len(errors))
     return [Evaluation(metric_table(rows, cutoff), pd.DataFrame(), pd.DataFrame())]
 
 
@@ -141,10 +142,10 @@ def return_time_lines(evaluation: Evaluation, cutoff: date) -> list[str]:
         ("  calibration slope", "curve_slope", ".2f"),
     ):
         lines.append(f"{title:<20}" + "".join(f"{ours[f'{metric}_{d}']:>12{form}}" for d in days))
-    errors = rows[rows.metric == "date_error"].set_index("model")
-    if OURS in errors.index:
-        ends = errors.loc[OURS]
-        others = ", ".join(f"{errors.value[name]:.1f} {name}" for name in errors.index if name != OURS)
+    errors = rows[rows.model == OURS].set_index("metric")
+    if DATE_ERRORS[OURS] in errors.index:
+        ends = errors.loc[DATE_ERRORS[OURS]]
+        others = ", ".join(f"{errors.value[DATE_ERRORS[name]]:.1f} {name}" for name in (OWN_RHYTHM, BTYD))
         lines.append(
             f"date of the next purchase: median error {ends.value:.1f} days ({ends.low:.1f} to {ends.high:.1f}) of "
             f"{int(ends.customers):,} customers who returned within the horizon; {others}"
@@ -166,7 +167,7 @@ def _curve_rows(figure: CurveFigure) -> list[dict[str, Any]]:
     ]
 
 
-def _calibration_slope(p: np.ndarray, came: np.ndarray) -> tuple[float, float]:
+def calibration_slope(p: np.ndarray, came: np.ndarray) -> tuple[float, float]:
     """The slope of the logistic regression of outcomes (n,) on log-odds, and its standard error; by Newton's method."""
     Z = np.column_stack([np.ones(len(p)), logit(np.clip(p, SURE, 1 - SURE))])
     b, information = np.array([0.0, 1.0]), np.eye(2)
