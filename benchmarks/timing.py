@@ -68,14 +68,14 @@ def main(arguments: Sequence[str]) -> int:
         with tempfile.TemporaryDirectory() as scratch:
             config = _config(log, options.data, Path(scratch), options.customers)
             rows = load_snapshots(config, options.customers)
-            tested = test_cutoffs(rows, config, options.cutoffs)
+            tested = predict_cutoffs(rows, config, options.cutoffs)
         print(f"\n{log}, horizon {rows.task.horizon}: {len(tested)} cutoffs, ", end="")
         print(f"{sum(len(t.customers) for t in tested):,} rows\n", flush=True)
         print("\n".join(tables(tested, rows.task.horizon.days)), flush=True)
     return 0
 
 
-def test_cutoffs(rows: Snapshots, config: Config, most: int) -> list[TestedCutoff]:
+def predict_cutoffs(rows: Snapshots, config: Config, most: int) -> list[TestedCutoff]:
     """Fits and predicts at rolling cutoffs.
 
     Args:

@@ -218,5 +218,7 @@ def _out_of_time_weights(
     models = fit_hazards(train, horizon, features, levels, seed)
     rows = encode_sample(truth, levels)
     places, periods, label = person_periods(_returns(rows), models[0].bounds)
+    kept = _drawn_rows(rows, places, seed)
+    places, periods, label = places[kept], periods[kept], label[kept]
     X = models[0].period_rows(rows.features, places, periods)
     return stacking_weights([np.column_stack([model.hazard.predict(X) for model in models])], [label], churn_loss)

@@ -30,6 +30,7 @@ from serving.web.parts.output_reader import (
     scored_cutoffs,
 )
 from serving.web.views import customers
+from serving.web.views.next_purchase import next_purchase
 from training.artifact.reasons import Wording, rank_families
 
 SHOWN, PAST = 10, 36
@@ -74,6 +75,7 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
     return {
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
+        "next_purchase": next_purchase(row, at.cutoff, site.tr),
         "waterfalls": list(_waterfalls(site, at, row, False)),
         "has_contributions": bool(at.manifest.contributions),
         "past": _past(site, customer, form, money),

@@ -13,6 +13,7 @@ from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.intake.identity import customer_names, persons_of
 from features.outputs.layout import PLAN_TABLE
+from serving.scoring.columns import NEXT_PURCHASE
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
 
 PAGE = 50
@@ -26,6 +27,8 @@ LIST_COLUMNS = (
     "value_low",
     "value_high",
     "value_at_risk",
+    NEXT_PURCHASE,
+    "overdue_days",
     *FILTER_COLUMNS,
 )
 LONGEST, FARTHEST = 200, 10_000_000
