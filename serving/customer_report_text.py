@@ -16,13 +16,14 @@ from features.intake.identity import customer_names
 from features.intake.log import Log
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
+from serving.explanation.return_reasons import return_contributions
 from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_terms
 from serving.scoring.columns import NEXT_PURCHASE, NEXT_PURCHASE_COLUMNS
 from serving.scoring.predictions import build_cohort, load_champions, model_features, predict_cohort
 from serving.scoring.value_tiers import NO_SKILL
 
-MOST_REASONS = 8
+MOST_REASONS, MOST_SOONER = 8, 4
 STARTING_POINT = "starting point: a typical customer"
 TITLES = {"churn": "why this risk", "value": "why this value"}
 
@@ -58,8 +59,14 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     for name in (name for name in TITLES if name in contributions):
         lines += [
             "",
-            *_reason_lines(name, contributions[name], top_reasons(contributions[name], row, features, MOST_REASONS)[0]),
+            *_reason_lines(
+                TITLES[name], contributions[name], top_reasons(contributions[name], row, features, MOST_REASONS)[0]
+            ),
         ]
+    if returns := models.richest.bundle.returns:
+        part, days = return_contributions(models.richest.bundle, row, returns.marks[0]), returns.marks[0]
+        title = f"why sooner or later (a purchase within {days} days)"
+        lines += ["", *_reason_lines(title, part, top_reasons(part, row, features, MOST_SOONER)[0])]
     if not with_what_if:
         return "\n".join(lines)
     level = float(cohort["churn_probability"].mean()) if below is None else below
@@ -135,10 +142,10 @@ def _plain(value: Any) -> Any:
     return value.as_py() if isinstance(value, pa.Scalar) else value
 
 
-def _reason_lines(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
+def _reason_lines(title: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
     """Return lines from the base over the strongest reasons and all other features to the prediction."""
     total, rest = float(part.total[0]), float(part.total[0]) - part.base
-    lines = [f"{TITLES[name]}: from {_amount(part.base, part.unit)} ({STARTING_POINT}) to {_amount(total, part.unit)}"]
+    lines = [f"{title}: from {_amount(part.base, part.unit)} ({STARTING_POINT}) to {_amount(total, part.unit)}"]
     for reason in top:
         rest -= reason["contribution"]
         lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")

@@ -24,7 +24,7 @@ def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Training
     assert f"{row.churn_probability:.1%}" in text
     assert f"{row.value:,.2f}" in text
     assert row.churn_reasons[0]["reading"] in text
-    assert "everything else together" in text
+    assert "everything else together" in text and "why sooner or later (a purchase within" in text
     assert f"expected orders over 30 days   {row.expected_orders:.2f}" in text
     assert row.next_purchase is None or f"expected around {row.next_purchase:%A} {row.next_purchase}" in text
     assert "what if: for the risk to fall below" in text and f"(the mean of the {len(rows):,} customers" in text

@@ -272,7 +272,7 @@ def _read_margin(index: dict[str, Any] | None, name: str, texts: dict[str, str])
 def _read_returns(index: dict[str, Any] | None, texts: dict[str, str]) -> ReturnHazard | None:
     if index is None:
         return None
-    names = ("bounds", "life_table", "features")
+    names = ("bounds", "life_table", "features", "typical")
     margins = {name: _read_margin(index.pop(name), "returns", texts) for name in ("hazard", "orders")}
     return ReturnHazard(**{**index, **{name: tuple(index[name]) for name in names}}, **margins)
 

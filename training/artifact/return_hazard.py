@@ -39,6 +39,7 @@ class ReturnHazard:
         features: The feature columns that the hazard uses, beside TIME_COLUMNS.
         hazard: Predicts the log-odds of the first purchase within a period.
         orders: Predicts the log of the further purchases within the horizon, after the first, of those who return.
+        typical: Mean log-odds of each period over training customers: where explanations start.
         inside: The probability that the interval of the next purchase holds, in (0, 1).
         weights: Stacking weights of the base models, by name.
     """
@@ -49,6 +50,7 @@ class ReturnHazard:
     features: tuple[str, ...]
     hazard: Margin
     orders: Margin
+    typical: tuple[float, ...]
     inside: float = 0.8
     weights: dict[str, float] = field(default_factory=dict)
 

@@ -40,6 +40,7 @@ from training.models.stacking import stacking_weights, weighted_sum
 
 MOST_ROWS = 150_000  # person-period rows; beyond it, customers are drawn by the seed
 MOST_FEATURES = 24  # those that the classifier's trees use most
+MEAN_ROWS = 20_000  # person-period rows whose mean log-odds are the start of explanations
 LEAST_ORDERS = 1e-6  # further orders, where nobody has any
 SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1, 5 / 4, 3 / 2, 7 / 4, 2)  # of the horizon
 TREES: Mapping[str, Any] = {"n_estimators": 50, "learning_rate": 0.1, "num_leaves": 15, "min_child_samples": 100}
@@ -91,8 +92,10 @@ def fit_return_hazard(
             weights = _out_of_time_weights(*pair, horizon, features, bundle.levels, seed)
         hazard = weighted_sum([model.hazard for model in models], list(weights))
         orders = fit_further_orders(encode_sample(rows, bundle.levels), horizon)
+        typical = np.array([model.typical for model in models]).T @ weights
     named = dict(zip(("prior", "trees"), map(float, weights), strict=True))
-    return replace(models[0], hazard=hazard, orders=orders, inside=config.serving.interval, weights=named)
+    fitted = replace(models[0], hazard=hazard, orders=orders, typical=tuple(map(float, typical)), weights=named)
+    return replace(fitted, inside=config.serving.interval)
 
 
 def alike_hazard(returns: ReturnHazard | None, rows: Sample) -> ReturnHazard | None:
@@ -110,9 +113,8 @@ def alike_hazard(returns: ReturnHazard | None, rows: Sample) -> ReturnHazard | N
     same = Term("period_hazard", "logit", 1.0, 0.0, 1.0)
     returned = max(float((rows.churned == 0).sum()), 1.0)
     further = max(float(rows.returns.orders.sum()) / returned - 1, LEAST_ORDERS)
-    return replace(
-        returns, features=(), hazard=Margin(terms=(same,)), orders=Margin(intercept=float(np.log(further))), weights={}
-    )
+    orders, typical = Margin(intercept=float(np.log(further))), tuple(map(_log_odds, returns.life_table))
+    return replace(returns, features=(), hazard=Margin(terms=(same,)), orders=orders, typical=typical, weights={})
 
 
 def most_used_features(bundle: ModelBundle) -> tuple[str, ...]:
@@ -147,15 +149,30 @@ def fit_hazards(
     places, periods, label = places[kept], periods[kept], label[kept]
     weights = weight[places]
     table = life_table(periods, label, weights, len(bounds))
-    empty = ReturnHazard(bounds, horizon.days, table, tuple(features), Margin(), Margin())
+    usual = tuple(map(_log_odds, table))
+    empty = ReturnHazard(bounds, horizon.days, table, tuple(features), Margin(), Margin(), usual)
     X = empty.period_rows(rows.features, places, periods)
     mean = float(np.average(label, weights=weights))
     prior = fit_linear(X, churn_loss, label, weights, HAZARD_SHAPES, np.log(mean / (1 - mean)))
     trees = ChurnClassifier(**TREES, seed=seed, categorical=tuple(name for name in features if name in levels))
     trees.fit_binned(bin_features(X, trees.categorical), label, start=prior.predict(X), weight=weights)
-    return replace(empty, hazard=prior), replace(
-        empty, hazard=replace(prior, trees=(trees.booster_.model_to_string(),), weights=(1.0,))
-    )
+    corrected = replace(prior, trees=(trees.booster_.model_to_string(),), weights=(1.0,))
+    some = np.arange(0, len(places), -(-len(places) // MEAN_ROWS))
+    few, at = X.take(pa.array(some)), periods[some]
+    models = [
+        replace(empty, hazard=margin, typical=_means(margin.predict(few), at, usual)) for margin in (prior, corrected)
+    ]
+    return models[0], models[1]
+
+
+def _means(log_odds: np.ndarray, periods: np.ndarray, usual: Sequence[float]) -> tuple[float, ...]:
+    """Mean log-odds (m,) of each period; the usual one of a period without rows."""
+    sums, sizes = np.bincount(periods, log_odds, len(usual)), np.bincount(periods, minlength=len(usual))
+    return tuple(float(s / n) if n else u for s, n, u in zip(sums, sizes, usual, strict=True))
+
+
+def _log_odds(p: float) -> float:
+    return float(np.log(p / (1 - p)))
 
 
 def person_periods(returns: ReturnTimes, bounds: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

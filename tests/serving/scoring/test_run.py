@@ -17,7 +17,7 @@ import pytest
 from features.config.load import Config, parse_config
 from features.errors import DataError, UsageError
 from serving.scoring import chunks, predictions
-from serving.scoring.columns import SCORE_SCHEMA
+from serving.scoring.columns import EXTRA_COLUMNS_AT, SCORE_SCHEMA
 from serving.scoring.predictions import load_champions
 from serving.scoring.run import score_customers
 from serving.scoring.score_tables import Scores, read_scores
@@ -41,7 +41,11 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 
 
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
-    assert scores.table().schema == SCORE_SCHEMA
+    when = "next_purchase next_purchase_low next_purchase_high expected_orders overdue_days"
+    curve = [f"returns_within_{days}d" for days in (8, 15, 30, 60)]
+    at, names = EXTRA_COLUMNS_AT, SCORE_SCHEMA.names
+    assert scores.table().column_names == [*names[:at], *when.split(), *curve, *names[at:]]
+    assert scores.table().select(names).schema == SCORE_SCHEMA
     assert (
         SCORE_SCHEMA.names
         == (

@@ -17,7 +17,9 @@ ODDS = st.lists(st.floats(-40, 40), min_size=1, max_size=5)
 def hazard(weight: float = 1.0) -> ReturnHazard:
     same = Term("period_hazard", "logit", 1.0, 0.0, weight)
     expected = Term("elapsed_days", "log1p", 10.0, 1.0, -weight)
-    return ReturnHazard(BOUNDS, 28, (0.3, 0.2, 0.1, 0.4, 0.2, 0.1), (), Margin(terms=(same, expected)), Margin(-1.0))
+    return ReturnHazard(
+        BOUNDS, 28, (0.3, 0.2, 0.1, 0.4, 0.2, 0.1), (), Margin(terms=(same, expected)), Margin(-1.0), (0.0,) * 6
+    )
 
 
 def customers(count: int) -> pa.Table:

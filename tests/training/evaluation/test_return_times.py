@@ -74,7 +74,7 @@ def test_an_evaluation_says_expected_observed_and_the_error_of_the_date() -> Non
     ids = pa.chunked_array([[str(n) for n in range(N)]])
     truth = Sample(ids, np.zeros(N, int), features, (days >= 28).astype(float), np.zeros(N), returns=returns)
     margin = Margin(terms=(Term("period_hazard", "logit", 1.0, 0.0, 1.0),))
-    fitted = ReturnHazard((7, 14, 28, 56), 28, (0.12, 0.13, 0.3, 0.5), (), margin, Margin(-1.0))
+    fitted = ReturnHazard((7, 14, 28, 56), 28, (0.12, 0.13, 0.3, 0.5), (), margin, Margin(-1.0), (0.0,) * 4)
     bundle = ModelBundle("churn", "x", tuple(features.column_names), {}, Margin(0.13), returns=fitted)
     (evaluation,) = evaluate_return_times(bundle, truth, CUTOFF, seed=1, resamples=50)
     assert {"returned_expected_7d", "returned_observed_28d", "curve_slope_14d"} <= set(evaluation.metrics.metric)
