@@ -84,7 +84,11 @@ class RegularsModel(PythonModel):
 def _with_nulls(values: np.ndarray) -> np.ndarray:
     """Numbers (n,) with None for those that are not known, because JSON has no NaN."""
     known = np.isfinite(values)
-    return values if known.all() else np.where(known, values.astype(object), None)
+    if known.all():
+        return values
+    numbers = values.astype(object)
+    numbers[~known] = None
+    return numbers
 
 
 def _check(folder: Path) -> None:

@@ -20,7 +20,8 @@ from training.artifact.bundle import ModelBundle
 from training.artifact.return_hazard import ReturnCurves
 from training.data.time_split import ReturnTimes, Sample
 from training.evaluation.baselines import btyd_curves
-from training.evaluation.evaluate import OURS, Evaluation, bootstrap_weights, metric_rows, metric_table
+from training.evaluation.evaluate import OURS, Evaluation, bootstrap_weights, percentile_interval
+from training.evaluation.leavers import COLUMNS
 
 OWN_RHYTHM, BTYD = "own rhythm", "BG/NBD"
 DATE_ERRORS = {OURS: "date_error", OWN_RHYTHM: "date_error_own_rhythm", BTYD: "date_error_btyd"}
@@ -122,9 +123,9 @@ def evaluate_return_times(
     both = {OURS: curves, BTYD: btyd_curves(truth, curves.days)}
     for name, errors in date_errors(both, truth, returns, horizon).items():
         if len(errors):
-            medians = [np.median(errors), *_resampled_medians(errors, seed, resamples)]
-            rows += metric_rows(OURS, {DATE_ERRORS[name]: np.array(medians)}, "all", len(errors))
-    return [Evaluation(metric_table(rows, cutoff), pd.DataFrame(), pd.DataFrame())]
+            medians = np.array([np.median(errors), *_resampled_medians(errors, seed, resamples)])
+            rows.append(_row(DATE_ERRORS[name], len(errors), **percentile_interval(medians, "value")))
+    return [Evaluation(pd.DataFrame(rows, columns=COLUMNS).assign(cutoff=cutoff), pd.DataFrame(), pd.DataFrame())]
 
 
 def return_time_lines(evaluation: Evaluation, cutoff: date) -> list[str]:
@@ -160,11 +161,14 @@ def _curve_rows(figure: CurveFigure) -> list[dict[str, Any]]:
         "returned_observed": (figure.observed, share_error),
         "curve_slope": (figure.slope, 1.96 * figure.slope_error),
     }
-    common = {"model": OURS, "segment": "all", "customers": figure.customers}
     return [
-        {**common, "metric": f"{name}_{figure.days}d", "value": value, "low": value - error, "high": value + error}
+        _row(f"{name}_{figure.days}d", figure.customers, value=value, low=value - error, high=value + error)
         for name, (value, error) in values.items()
     ]
+
+
+def _row(metric: str, customers: int, **ends: float) -> dict[str, Any]:
+    return {"model": OURS, "metric": metric, "segment": "all", "customers": customers, **ends}
 
 
 def calibration_slope(p: np.ndarray, came: np.ndarray) -> tuple[float, float]:
