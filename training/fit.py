@@ -51,6 +51,7 @@ from training.models.base_models import FittedBefore, OutOfTimeFold, fit_at_all_
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble, sets_to_fit
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
+from training.models.lifetime import with_lifetime
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.return_hazard import fit_return_hazard
@@ -157,20 +158,19 @@ def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: 
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
-        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
+        value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
         returns = fit_return_hazard(final.churn, snapshots, config, split.all_cutoffs)
-        evaluated_bundle = _with_returns_then(evaluated_bundle or evaluated.churn, snapshots, config, split.test)
-        return_evaluation = evaluate_return_times(
-            evaluated_bundle, truth, split.test.test, seed=config.training.seed, resamples=config.training.bootstrap
-        )
+        evaluated_bundle = _with_returns_then(evaluated_bundle or evaluated.churn, known_then, config, split.test)
     done = FittedModels(
         churn=replace(final.churn, returns=returns),
         value=value and replace(value, returns=returns),
-        evaluation=concat_evaluations([evaluation, *longer_evaluations, *return_evaluation]),
+        evaluation=concat_evaluations(
+            [evaluation, *longer_evaluations, *evaluate_return_times(evaluated_bundle, truth, split.test.test, config)]
+        ),
         evaluated=evaluated_bundle,
         truth=truth,
         predictions=predictions,
@@ -212,6 +212,16 @@ def _uncalibrated_note(evaluated: ModelBundle, final: ModelBundle) -> str:
     )
 
 
+def _with_later_value(
+    value: ModelBundle | None, snapshots: Snapshots, config: Config, cutoffs: Sequence[date]
+) -> tuple[ModelBundle | None, tuple[str, ...]]:
+    """The final value model with its longer horizons and lifetime value, and notes on both."""
+    known = (cutoffs, snapshots.labels_end)
+    value, notes = with_longer_horizons(value, snapshots, config, *known)
+    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known)
+    return value, (*notes, *lifetime_notes)
+
+
 def _with_longer_horizons_then(
     value: ModelBundle | None, snapshots: Snapshots, config: Config, test: Fold
 ) -> ModelBundle | None:
@@ -219,9 +229,8 @@ def _with_longer_horizons_then(
     return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
 
 
-def _with_returns_then(bundle: ModelBundle, snapshots: Snapshots, config: Config, test: Fold) -> ModelBundle:
+def _with_returns_then(bundle: ModelBundle, known_then: Snapshots, config: Config, test: Fold) -> ModelBundle:
     """The evaluated model with the hazard of returning that was known at its test cutoff."""
-    known_then = snapshots.as_known(test.test)
     return replace(bundle, returns=fit_return_hazard(bundle, known_then, config, test.train))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .lifetime import Lifetime, read_lifetime
 from .margin import Margin, Term
 from .model_files import (
     BundleError,
@@ -32,7 +33,7 @@ from .spread import Spread, read_spread
 
 FORMAT = 3
 MARGINS = ("gate", "spend")
-ADDED = frozenset({"lowest", "returns"})  # fields that earlier models do not have: not written where they are None
+ADDED = frozenset({"lowest", "lifetime", "returns"})  # not in earlier models: not written where they are None
 Levels = dict[str, tuple[str, ...]]
 
 
@@ -51,6 +52,11 @@ class LongerHorizon:
     gain: Margin
     log_level: float
     spread: Spread
+
+    @property
+    def days(self) -> int:
+        """Length of the horizon."""
+        return int(self.column.removeprefix("value_").removesuffix("d"))
 
     def log_gain(self, margin: np.ndarray) -> np.ndarray:
         """Log of the gain (n,) from its margin (n,)."""
@@ -77,6 +83,7 @@ class ModelBundle:
             earlier versions, and where too few returned.
         facts: The model's origin: data fingerprint, training cutoffs, seed, parameters.
         levels: For each column of text, the levels that the trees distinguish, in the order of their codes.
+        lifetime: The expected spend beyond the horizon; None for 'churn', and in models of earlier versions.
     """
 
     kind: str
@@ -93,6 +100,7 @@ class ModelBundle:
     returns: ReturnHazard | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     levels: Levels = field(default_factory=dict)
+    lifetime: Lifetime | None = None
 
     @property
     def skill(self) -> bool:
@@ -116,9 +124,8 @@ class ModelBundle:
             Columns (n,) by name: churn_probability, and for a value model also value, value_low, value_high and
             value_at_risk (the mean loss because the customer may not return: value_at_risk + value is the spend if they
             surely returned); then value and interval over each longer horizon, such as value_180d, value_180d_low and
-            value_180d_high. The value never decreases with the horizon. A model with a hazard of returning also gives
-            next_purchase_days, next_purchase_days_low, next_purchase_days_high, expected_orders, overdue_days, and the
-            curve at some days, such as returns_within_7d (`ReturnHazard.predict`).
+            value_180d_high, and lifetime value (`Lifetime.predict`). The value never decreases with the horizon. With a
+            hazard of returning also when customers return (`ReturnHazard.predict`).
 
         Raises:
             BundleError: A column is missing, or has text instead of numbers or numbers instead of text.
@@ -131,13 +138,15 @@ class ModelBundle:
             return {"churn_probability": churn, **timing}
         spend, returns = np.exp(self.log_spend(self.spend.predict(X))), 1 / (1 + np.exp(log_odds))
         low, high = self.spread.interval(returns, spend)
+        longer = self._longer_values(X, returns * spend)
         return {
             "churn_probability": churn,
             "value": returns * spend,
             "value_low": low,
             "value_high": high,
             "value_at_risk": churn * spend,
-            **self._longer_values(X, returns * spend),
+            **longer,
+            **self._lifetime_values(X, {"value": returns * spend, **longer}),
             **timing,
         }
 
@@ -159,6 +168,12 @@ class ModelBundle:
             low, high = step.spread.interval(np.ones_like(value), value)
             columns |= {step.column: value, f"{step.column}_low": low, f"{step.column}_high": high}
         return columns
+
+    def _lifetime_values(self, X: pa.Table, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.lifetime is None:
+            return {}
+        longer = {step.days: columns[step.column] for step in self.longer}
+        return self.lifetime.predict(X, {self.lifetime.horizon: columns["value"], **longer})
 
     def model_inputs(self, features: Any) -> pa.Table:
         """The bundle's columns of a feature table (n rows), in order: numbers as floats, text as codes of levels.
@@ -202,10 +217,11 @@ class ModelBundle:
             margins = {name: _read_margin(index.pop(name), name, texts) for name in MARGINS}
             spread = read_spread(index.pop("spread"))
             longer = tuple(_read_longer(step, texts) for step in index.pop("longer"))
+            lifetime = read_lifetime(index.pop("lifetime", None))
             returns = _read_returns(index.pop("returns", None), texts)
             index["features"] = tuple(index["features"])
             index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
-            model = cls(**margins, spread=spread, longer=longer, returns=returns, **index)
+            model = cls(**margins, spread=spread, longer=longer, lifetime=lifetime, returns=returns, **index)
             check_types(model)
         return model
 

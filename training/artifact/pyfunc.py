@@ -24,7 +24,7 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 LIST = "files.json"
 # Each after those that it imports:
-CODE = ("model_files", "margin", "spread", "return_hazard", "bundle", "reasons", "phrases")
+CODE = ("model_files", "margin", "spread", "lifetime", "return_hazard", "bundle", "reasons", "phrases")
 
 
 class RegularsModel(PythonModel):

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from features.config.load import Config
 from training.artifact.bundle import ModelBundle
 from training.artifact.return_hazard import ReturnCurves
 from training.data.time_split import ReturnTimes, Sample
@@ -96,17 +97,14 @@ def own_rhythm_days(truth: Sample) -> np.ndarray:
     return np.where(np.isfinite(gap), gap, usual) - truth.column("recency_days")
 
 
-def evaluate_return_times(
-    bundle: ModelBundle, truth: Sample, cutoff: date, *, seed: int, resamples: int
-) -> list[Evaluation]:
+def evaluate_return_times(bundle: ModelBundle, truth: Sample, cutoff: date, config: Config) -> list[Evaluation]:
     """Evaluates the curve of returning at one cutoff, as far as it was seen.
 
     Args:
         bundle: A model with a hazard of returning, fitted on what was known at the cutoff.
         truth: The cutoff's customers (n rows).
         cutoff: The cutoff.
-        seed: Of the resampling.
-        resamples: Number of resamples of customers.
+        config: Seed and number of resamples of customers.
 
     Returns:
         An evaluation with metrics such as 'returned_7d' (observed minus expected share), 'curve_slope_7d' and
@@ -116,14 +114,15 @@ def evaluate_return_times(
     curves, returns = bundle.return_curves(truth.features), truth.returns
     if curves is None or returns is None or bundle.returns is None:
         return []
-    horizon, rows = bundle.returns.horizon, []
+    horizon, settings = bundle.returns.horizon, config.training
+    rows: list[dict[str, Any]] = []
     for days in bundle.returns.marks:
         if (figure := curve_figures(curves, returns, days)) is not None:
             rows += _curve_rows(figure)
     both = {OURS: curves, BTYD: btyd_curves(truth, curves.days)}
     for name, errors in date_errors(both, truth, returns, horizon).items():
         if len(errors):
-            medians = np.array([np.median(errors), *_resampled_medians(errors, seed, resamples)])
+            medians = np.array([np.median(errors), *_resampled_medians(errors, settings.seed, settings.bootstrap)])
             rows.append(_row(DATE_ERRORS[name], len(errors), **percentile_interval(medians, "value")))
     return [Evaluation(pd.DataFrame(rows, columns=COLUMNS).assign(cutoff=cutoff), pd.DataFrame(), pd.DataFrame())]
 

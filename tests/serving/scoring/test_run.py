@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from features.config.load import Config, parse_config
@@ -24,6 +25,7 @@ from serving.scoring.score_tables import Scores, read_scores
 from tests.shop import make_shop
 from training.train import TrainingRun, train_models
 
+LIFETIME = ("value_12m", "value_24m", "value_36m", "lifetime_value")
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 
 
@@ -41,11 +43,12 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 
 
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
-    when = "next_purchase next_purchase_low next_purchase_high expected_orders overdue_days"
-    curve = [f"returns_within_{days}d" for days in (8, 15, 30, 60)]
-    at, names = EXTRA_COLUMNS_AT, SCORE_SCHEMA.names
-    assert scores.table().column_names == [*names[:at], *when.split(), *curve, *names[at:]]
-    assert scores.table().select(names).schema == SCORE_SCHEMA
+    schema = scores.table().schema
+    years = [f"{name}{end}" for name in LIFETIME for end in ("", "_low", "_high")]
+    when = "next_purchase next_purchase_low next_purchase_high expected_orders overdue_days".split()
+    added = [*years, *when, *(f"returns_within_{days}d" for days in (8, 15, 30, 60))]
+    assert schema.names[EXTRA_COLUMNS_AT : EXTRA_COLUMNS_AT + len(added)] == added
+    assert pa.schema([field for field in schema if field.name not in added]) == SCORE_SCHEMA
     assert (
         SCORE_SCHEMA.names
         == (
@@ -68,6 +71,9 @@ def test_the_numbers_agree_with_each_other(scores: Scores) -> None:
     stays = table.value / (1 - table.churn_probability)
     np.testing.assert_allclose(table.value + table.value_at_risk, stays, rtol=1e-9)
     assert (table.value_low.le(table.value) & table.value.le(table.value_high)).all()
+    for shorter, longer in zip(("value", *LIFETIME), LIFETIME, strict=False):
+        assert table[shorter].le(table[longer]).all()
+        assert (table[f"{longer}_low"].le(table[longer]) & table[longer].le(table[f"{longer}_high"])).all()
     assert set(table.churn_model) == {"shop-churn/1"}
     assert set(table.value_model) == {"shop-value/1"}
 

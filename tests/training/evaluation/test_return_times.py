@@ -8,6 +8,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from features.config.load import Config
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import Margin, Term
 from training.artifact.return_hazard import ReturnCurves, ReturnHazard
@@ -58,7 +59,7 @@ def test_the_error_of_dates_is_smaller_with_the_curve_than_with_a_rhythm_that_sa
     assert np.median(errors["curve"]) < 0.6 * np.median(errors[OWN_RHYTHM])
 
 
-def test_an_evaluation_says_expected_observed_and_the_error_of_the_date() -> None:
+def test_an_evaluation_says_expected_observed_and_the_error_of_the_date(shop: Config) -> None:
     rng = np.random.default_rng(4)
     tenure = rng.integers(30, 300, N).astype(float)
     features = pa.table(
@@ -76,11 +77,11 @@ def test_an_evaluation_says_expected_observed_and_the_error_of_the_date() -> Non
     margin = Margin(terms=(Term("period_hazard", "logit", 1.0, 0.0, 1.0),))
     fitted = ReturnHazard((7, 14, 28, 56), 28, (0.12, 0.13, 0.3, 0.5), (), margin, Margin(-1.0), (0.0,) * 4)
     bundle = ModelBundle("churn", "x", tuple(features.column_names), {}, Margin(0.13), returns=fitted)
-    (evaluation,) = evaluate_return_times(bundle, truth, CUTOFF, seed=1, resamples=50)
+    (evaluation,) = evaluate_return_times(bundle, truth, CUTOFF, shop)
     assert {"returned_expected_7d", "returned_observed_28d", "curve_slope_14d"} <= set(evaluation.metrics.metric)
     lines = return_time_lines(evaluation, CUTOFF)
     assert lines[0].split() == ["returned", "within", "7", "days", "14", "days", "28", "days"]
     assert lines[-1].startswith("date of the next purchase: median error")
     assert OWN_RHYTHM in lines[-1] and "BG/NBD" in lines[-1]
-    assert evaluate_return_times(replace(bundle, returns=None), truth, CUTOFF, seed=1, resamples=50) == []
+    assert evaluate_return_times(replace(bundle, returns=None), truth, CUTOFF, shop) == []
     assert return_time_lines(evaluation, date(2024, 4, 1)) == []
