@@ -49,7 +49,7 @@ from training.evaluation.skill import Skill, assess_skill
 from training.evaluation.tenure_hazard import baselines_for
 from training.models.base_models import FittedBefore, OutOfTimeFold, fit_at_all_cutoffs, has_money
 from training.models.churn import ChurnClassifier
-from training.models.ensemble import fit_ensemble, sets_to_fit
+from training.models.ensemble import FittedEnsemble, fit_ensemble, sets_to_fit
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
 from training.models.lifetime import with_lifetime
 from training.models.lightgbm_base import LightGBMEstimator
@@ -159,18 +159,16 @@ def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: 
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
         value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs)
-        evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
+        evaluated_bundle = _extended_then(evaluated, known_then, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
         returns = fit_return_hazard(final.churn, snapshots, config, split.all_cutoffs)
-        evaluated_bundle = _with_returns_then(evaluated_bundle or evaluated.churn, known_then, config, split.test)
+        longer_evaluations += evaluate_return_times(evaluated_bundle, truth, split.test.test, config)
     done = FittedModels(
         churn=replace(final.churn, returns=returns),
         value=value and replace(value, returns=returns),
-        evaluation=concat_evaluations(
-            [evaluation, *longer_evaluations, *evaluate_return_times(evaluated_bundle, truth, split.test.test, config)]
-        ),
+        evaluation=concat_evaluations([evaluation, *longer_evaluations]),
         evaluated=evaluated_bundle,
         truth=truth,
         predictions=predictions,
@@ -222,15 +220,10 @@ def _with_later_value(
     return value, (*notes, *lifetime_notes)
 
 
-def _with_longer_horizons_then(
-    value: ModelBundle | None, snapshots: Snapshots, config: Config, test: Fold
-) -> ModelBundle | None:
-    """The evaluated value model with the longer horizons that were known at its test cutoff."""
-    return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
-
-
-def _with_returns_then(bundle: ModelBundle, known_then: Snapshots, config: Config, test: Fold) -> ModelBundle:
-    """The evaluated model with the hazard of returning that was known at its test cutoff."""
+def _extended_then(evaluated: FittedEnsemble, known_then: Snapshots, config: Config, test: Fold) -> ModelBundle:
+    """The evaluated model with the longer horizons and the hazard of returning that were known at its test cutoff."""
+    value, _ = with_longer_horizons(evaluated.value, known_then, config, test.train, test.test)
+    bundle = value or evaluated.churn
     return replace(bundle, returns=fit_return_hazard(bundle, known_then, config, test.train))
 
 

@@ -53,12 +53,15 @@ class CurveFigure:
 
 
 def curve_figures(curves: ReturnCurves, returns: ReturnTimes, days: int) -> CurveFigure | None:
-    """The curve at one day, expected and observed; None if nobody was seen for so long, or all or none returned.
+    """The curve at one day, expected and observed.
 
     Args:
         curves: Of n customers.
         returns: When they returned.
         days: Days after the cutoff.
+
+    Returns:
+        The figure; None if nobody was seen for so long, or if all or none returned.
     """
     seen = returns.seen >= days
     came = (np.nan_to_num(returns.days, nan=np.inf) < days)[seen].astype(float)

@@ -8,7 +8,7 @@ __getattr__, __all__ = lazy_exports(
         "base_models": ["FittedBefore", "OutOfTimeFold", "fit_at_all_cutoffs", "has_money"],
         "calibration": ["LaterCutoffs"],
         "churn": ["ChurnClassifier"],
-        "ensemble": ["fit_ensemble", "sets_to_fit"],
+        "ensemble": ["FittedEnsemble", "fit_ensemble", "sets_to_fit"],
         "everybody_alike": ["AlikeModels", "fit_everybody_alike"],
         "level_forecast": ["churn_levels", "unknown_level"],
         "lifetime": ["label_spans", "with_lifetime"],

@@ -195,7 +195,17 @@ def person_periods(returns: ReturnTimes, bounds: Sequence[int]) -> tuple[np.ndar
 
 
 def life_table(periods: np.ndarray, label: np.ndarray, weight: np.ndarray, count: int) -> tuple[float, ...]:
-    """The hazard of each period over all rows; a period without rows has that of the one before."""
+    """The hazard of each period over all rows.
+
+    Args:
+        periods: The period (m,) of each person-period row, from 0.
+        label: 1.0 (m,) if the first purchase is in it, else 0.0.
+        weight: Weights (m,) of the rows.
+        count: The number of periods.
+
+    Returns:
+        Hazards in (0, 1); a period without rows has that of the one before.
+    """
     rows, returns = np.bincount(periods, weight, count), np.bincount(periods, weight * label, count)
     hazard = (returns + 0.5) / (rows + 1.0)
     for period in range(1, count):

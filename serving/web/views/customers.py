@@ -15,6 +15,7 @@ from features.intake.identity import customer_names, persons_of
 from features.outputs.layout import PLAN_TABLE
 from serving.scoring.columns import NEXT_PURCHASE
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
+from serving.web.views.next_purchase import overdue_text
 
 PAGE = 50
 SORTS = ("value_at_risk", "churn_probability", "value", "customer_id")
@@ -208,7 +209,15 @@ def list_page(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool
     sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)} LIMIT {PAGE} OFFSET ?"
     rows = list(site.query(sql, [at.files, *params, (filters.page - 1) * PAGE]).to_pylist())
     actions = _actions(site, at, [row["customer_id"] for row in rows])
-    return [{"reason": None, **row, "action": actions.get(row["customer_id"])} for row in rows]
+    return [
+        {
+            "reason": None,
+            **row,
+            "action": actions.get(row["customer_id"]),
+            "overdue": overdue_text(row.get("overdue_days"), site.tr),
+        }
+        for row in rows
+    ]
 
 
 def _actions(site: Site, at: ScoredCutoff, ids: list[str]) -> dict[str, str]:

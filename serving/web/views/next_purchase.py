@@ -52,16 +52,17 @@ def next_purchase(row: Mapping[str, Any], cutoff: date, tr: Language) -> NextPur
     if NEXT_PURCHASE not in row:
         return None
     day, low, high = (row[name] for name in NEXT_PURCHASE_COLUMNS)
-    overdue = _overdue(row["overdue_days"], cutoff, tr)
+    overdue = overdue_text(row["overdue_days"], tr)
+    if not overdue and row["overdue_days"] is not None:
+        overdue = tr("due on {day} by their usual gap", day=cutoff + timedelta(days=-round(row["overdue_days"])))
     return NextPurchase(day, low, high, row["expected_orders"], overdue, _chart(row, tr))
 
 
-def _overdue(days: float | None, cutoff: date, tr: Language) -> str:
-    if days is None:
+def overdue_text(days: float | None, tr: Language) -> str:
+    """Say how overdue a customer is; empty for one who is not, or has no usual gap."""
+    if days is None or round(days) <= 0:
         return ""
-    if round(days) > 0:
-        return tr.many("{n} day overdue by their usual gap", "{n} days overdue by their usual gap", round(days))
-    return tr("due on {day} by their usual gap", day=cutoff + timedelta(days=-round(days)))
+    return tr.many("{n} day overdue by their usual gap", "{n} days overdue by their usual gap", round(days))
 
 
 def _chart(row: Mapping[str, Any], tr: Language) -> Markup:
