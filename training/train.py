@@ -28,6 +28,7 @@ from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
+from training.models.lifetime import label_spans
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -115,7 +116,8 @@ def train_models(
             config = config.model_copy(update={"training": config.training.as_quick()})
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        rows = build.build_snapshots(log, choice=choice)
+        spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs) if config.has_value else ()
+        rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
     fitted = _fit_or_explain(rows, business, config, resume)
@@ -169,7 +171,7 @@ def training_text(fitted: FittedModels) -> str:
     if grade := grade_evaluation(fitted.evaluation):
         lines += [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
-    lines.append(f"{'':<26}{'regulars (95% interval)':<30}{'better':<10}best of the simple baselines")
+    lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
         if OURS not in rows.index:
@@ -177,7 +179,7 @@ def training_text(fitted: FittedModels) -> str:
         mine, arrow = rows.loc[OURS], "higher" if metric in HIGHER_IS_BETTER else "nearer 0"
         baselines = {str(name): value for name, value in rows.value.items() if name != OURS and np.isfinite(value)}
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
-        lines.append(f"{title:<26}{cell:<30}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
+        lines.append(f"{title:<26}{cell:<34}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
@@ -194,7 +196,7 @@ def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
             before = row["horizon"]
             lines += ["", f"value over {before}, evaluated on {row['customers']:,} customers at {row['cutoff']}:"]
         cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
-        lines.append(f"{TITLES[row['metric']]:<26}{cell:<30}{_best_baseline(row['metric'], row['baselines'])}".rstrip())
+        lines.append(f"{TITLES[row['metric']]:<26}{cell:<34}{_best_baseline(row['metric'], row['baselines'])}".rstrip())
     return lines
 
 
