@@ -64,13 +64,13 @@ def curve_figures(curves: ReturnCurves, returns: ReturnTimes, days: int) -> Curv
         The figure; None if nobody was seen for so long, or if all or none returned.
     """
     seen = returns.seen >= days
-    came = (np.nan_to_num(returns.days, nan=np.inf) < days)[seen].astype(float)
-    if not len(came) or came.min() == came.max():
+    returned = (np.nan_to_num(returns.days, nan=np.inf) < days)[seen].astype(float)
+    if not len(returned) or returned.min() == returned.max():
         return None
     p = curves.returned_by(days)[seen]
-    slope, error = calibration_slope(p, came)
-    brier = float(np.mean((p - came) ** 2))
-    return CurveFigure(days, int(seen.sum()), float(p.mean()), float(came.mean()), slope, error, brier)
+    slope, error = calibration_slope(p, returned)
+    brier = float(np.mean((p - returned) ** 2))
+    return CurveFigure(days, int(seen.sum()), float(p.mean()), float(returned.mean()), slope, error, brier)
 
 
 def date_errors(
@@ -87,10 +87,10 @@ def date_errors(
     Returns:
         Errors (m,) by model, and those of the customer's own rhythm.
     """
-    came = np.nan_to_num(returns.days, nan=np.inf) < days
-    dates = {name: c.take(came).median_day_if_within(days) for name, c in curves.items()}
-    dates[OWN_RHYTHM] = own_rhythm_days(truth)[came].clip(0, days - 1)
-    return {name: np.abs(day - returns.days[came]) for name, day in dates.items()}
+    returned = np.nan_to_num(returns.days, nan=np.inf) < days
+    dates = {name: c.take(returned).median_day_if_within(days) for name, c in curves.items()}
+    dates[OWN_RHYTHM] = own_rhythm_days(truth)[returned].clip(0, days - 1)
+    return {name: np.abs(day - returns.days[returned]) for name, day in dates.items()}
 
 
 def own_rhythm_days(truth: Sample) -> np.ndarray:
@@ -173,14 +173,14 @@ def _row(metric: str, customers: int, **ends: float) -> dict[str, Any]:
     return {"model": OURS, "metric": metric, "segment": "all", "customers": customers, **ends}
 
 
-def calibration_slope(p: np.ndarray, came: np.ndarray) -> tuple[float, float]:
+def calibration_slope(p: np.ndarray, returned: np.ndarray) -> tuple[float, float]:
     """The slope of the logistic regression of outcomes (n,) on log-odds, and its standard error; by Newton's method."""
     Z = np.column_stack([np.ones(len(p)), logit(np.clip(p, SURE, 1 - SURE))])
     b, information = np.array([0.0, 1.0]), np.eye(2)
     for _ in range(25):
         q = expit(Z @ b)
         information = (Z * (q * (1 - q))[:, None]).T @ Z + SURE * np.eye(2)
-        step = np.clip(np.linalg.solve(information, Z.T @ (came - q)), -1, 1)
+        step = np.clip(np.linalg.solve(information, Z.T @ (returned - q)), -1, 1)
         b = b + step
         if np.abs(step).max() < 1e-9:
             break

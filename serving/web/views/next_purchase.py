@@ -68,9 +68,9 @@ def overdue_text(days: float | None, tr: Language) -> str:
 def _chart(row: Mapping[str, Any], tr: Language) -> Markup:
     """The probability of a purchase by days after the cutoff."""
     marks = [(int(name.removeprefix(WITHIN)[:-1]), row[name]) for name in row if name.startswith(WITHIN)]
-    told = [tr("{share} within {days} days", share=format_share(p, tr), days=days) for days, p in marks]
+    texts = [tr("{share} within {days} days", share=format_share(p, tr), days=days) for days, p in marks]
     start = CurvePoint(0.0, 0.0, tr("the cutoff"))
-    points = [start, *(CurvePoint(days, p, tip) for (days, p), tip in zip(marks, told, strict=True))]
+    points = [start, *(CurvePoint(days, p, tip) for (days, p), tip in zip(marks, texts, strict=True))]
     axes = CurveAxis(tr("days after the cutoff"), "{:.0f}".format), CurveAxis("", "{:.0%}".format, 1.0)
-    alt = tr("Probability of a purchase by days after the cutoff: {details}.", details=", ".join(told))
+    alt = tr("Probability of a purchase by days after the cutoff: {details}.", details=", ".join(texts))
     return curve_chart(alt, [Curve("", points)], *axes)
