@@ -35,7 +35,7 @@ ORDER = {
     "tier": ("high", "middle", "low"),
     "lifecycle": ("new", "active", "slipping", "dormant"),
 }
-TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Lifecycle")}
+TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Rhythm")}
 ADDED = ("customers", "at_risk", "leaving", "value", "value_at_risk")
 CELLS = (
     "SELECT segment, tier, lifecycle, least(floor(churn_probability * 10), 9)::INT AS step, count(*) AS customers, "

@@ -28,6 +28,7 @@ from serving.charts.axes import format_tick
 from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
 from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
+from serving.language.messages import get_language
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.scoring.value_tiers import NO_SKILL
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site, read_stored_manifest
@@ -77,7 +78,8 @@ class StoredPlan:
     @property
     def number_format(self) -> NumberFormat:
         """The format of gains: money or customers, with digits that suit the mean gain of a customer."""
-        return NumberFormat(abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1))
+        mean = abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1)
+        return NumberFormat(mean, get_language("en", self.facts.currency))
 
     @property
     def money(self) -> bool:

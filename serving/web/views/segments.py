@@ -18,14 +18,14 @@ from serving.web.parts.output_reader import ROWS, MissingOutput, Site
 
 TITLES = {
     "rfm_group": N_("RFM groups"),
-    "stage": N_("Lifecycle stages"),
+    "stage": N_("Lifecycle"),
     "tier": N_("Value tiers"),
     "segment": N_("Segments by risk and tier"),
     "micro_segment": N_("Micro-segments"),
 }
 CARD = (
     "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
-    "left_share, left_low, left_high, rule, sets_apart, treatment"
+    "left_share, left_low, left_high, left_cutoff, rule, sets_apart, treatment"
 )
 MOVE = "segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, share, share_low, share_high"
 LISTED = {"rfm_group", "stage", "micro_segment"}  # the others are columns of the scores
@@ -69,6 +69,7 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
         "by": by,
         "names": [(name, site.tr(TITLES[name]) if name in TITLES else name) for name in names],
         "plan": plan,
+        "left_since": next((str(row["left_cutoff"]) for row in cards if row["left_cutoff"]), ""),
         "cards": [
             {**_card(site, by, row), "contacted": contacted.get(row["segment"], 0)}
             for row in cards
