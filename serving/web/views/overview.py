@@ -25,7 +25,7 @@ from serving.web.parts.output_reader import (
     read_scored_cutoff,
     scored_cutoffs,
 )
-from serving.web.views.customers import FILTER_COLUMNS
+from serving.web.views.customer_filter import FILTER_COLUMNS
 from training.artifact.spread import read_spread
 from training.evaluation.grade import grade_text, read_grade
 
