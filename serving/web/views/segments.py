@@ -25,7 +25,7 @@ TITLES = {
 }
 CARD = (
     "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
-    "left_share, left_low, left_high, left_cutoff, rule, sets_apart, treatment"
+    "left_share, left_low, left_high, rule, sets_apart, treatment"
 )
 MOVE = "segmentation, from_cutoff, to_cutoff, from_segment, to_segment, customers, share, share_low, share_high"
 LISTED = {"rfm_group", "stage", "micro_segment"}  # the others are columns of the scores
@@ -69,7 +69,7 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
         "by": by,
         "names": [(name, site.tr(TITLES[name]) if name in TITLES else name) for name in names],
         "plan": plan,
-        "left_since": next((str(row["left_cutoff"]) for row in cards if row["left_cutoff"]), ""),
+        "left_since": _left_since(site, folder / "segments.parquet"),
         "cards": [
             {**_card(site, by, row), "contacted": contacted.get(row["segment"], 0)}
             for row in cards
@@ -88,6 +88,15 @@ def _rows(site: Site, file: Path, columns: str) -> list[dict[str, Any]]:
         ("rows", str(file), state.st_mtime_ns, state.st_size),
         lambda: site.query(f"SELECT {columns} FROM {ROWS}", [[str(file)]]).to_pylist(),
     )
+
+
+def _left_since(site: Site, file: Path) -> str:
+    """The cutoff from which those who left are counted; empty if nobody is, or an earlier version wrote the file."""
+    try:
+        row = site.query(f"SELECT min(left_cutoff) AS day FROM {ROWS}", [[str(file)]]).to_pylist()[0]
+    except MissingOutput:
+        return ""
+    return str(row["day"] or "")
 
 
 def _contacted(site: Site, folder: Path, cutoff: date, by: str) -> tuple[str, dict[str, int]]:
