@@ -28,6 +28,7 @@ from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
+from training.models.lifetime import label_spans
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -115,7 +116,8 @@ def train_models(
             config = config.model_copy(update={"training": config.training.as_quick()})
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        rows = build.build_snapshots(log, choice=choice)
+        spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs) if config.has_value else ()
+        rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
     fitted = _fit_or_explain(rows, business, config, resume)

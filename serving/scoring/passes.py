@@ -39,6 +39,7 @@ from serving.scoring.chunks import (
     tally_file,
     write_chunk,
 )
+from serving.scoring.lifetime_totals import lifetime_totals
 from serving.scoring.parquet_rows import ParquetRows, open_parquet_rows, parquet_files
 from serving.scoring.predictions import Champions, empty_cohort_error
 from serving.scoring.resumable_run import ResumableRun, remove_folder
@@ -180,7 +181,7 @@ def score_cohort(job: ScoringJob, run: ResumableRun, passes: ScoringPasses) -> d
         passes: Where to compute.
 
     Returns:
-        customers, parts, contributions (parts by outcome), bases and drivers, as in the manifest.
+        customers, parts, contributions (parts by outcome), bases, drivers and lifetime, as in the manifest.
 
     Raises:
         UsageError: The folder cannot be written to; finished steps stay finished.
@@ -196,6 +197,7 @@ def score_cohort(job: ScoringJob, run: ResumableRun, passes: ScoringPasses) -> d
         },
         "bases": {kind: base for kind, (_, base) in steps[0]["bases"].items()},
         "drivers": _drivers(job, run, rows.take(predictions.sampled), steps),
+        "lifetime": lifetime_totals(job.models.richest.bundle, predictions.predicted),
     }
 
 
