@@ -63,7 +63,7 @@ def _head(measured: PlanMeasurement) -> list[str]:
             f"{since}. The effect is that of all these plans together, not of this one alone, so it is adjusted only "
             "for what was known before the first of them. A new plan draws its own holdout"
         )
-    lines += [f"NOTE: {each}" for each in refusal_sentences(Measurement.model_validate(facts), ENGLISH)]
+    lines += [f"NOTE: {each}" for each in refusal_sentences(Measurement.model_validate(facts), _tr(facts))]
     overlap = facts["overlap"]
     if overlap["plans"] and not overlap["alarm"]:
         lines.append(
