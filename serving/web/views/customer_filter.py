@@ -187,7 +187,16 @@ def shown_columns(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: 
 
 
 def possible_columns(site: Site, at: ScoredCutoff, money: bool) -> dict[str, str]:
-    """The columns that a list of a cutoff can show, with their titles."""
+    """The columns that a list of a cutoff can show.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        money: Whether the scores have a value.
+
+    Returns:
+        Titles by name, in order.
+    """
     has = {*at.columns, "action"} | ({"reason"} if "churn_reasons" in at.columns else set())
     return {
         name: site.tr(title) for name, title in COLUMN_TITLES.items() if name in has and (money or name not in OF_MONEY)
