@@ -307,20 +307,30 @@ def write_snapshots(business: Business, cutoffs: Sequence[date], out: Path) -> t
 
 
 @contextmanager
-def prepare_features(log: Log, cutoff: date) -> Iterator[PreparedFeatures]:
+def prepare_features(log: Log, cutoff: date, other: Task | None = None) -> Iterator[PreparedFeatures]:
     """Reads a log, so that a caller can check whether anything changed before features are built.
+
+    Args:
+        log: An opened log.
+        cutoff: The cutoff.
+        other: A task with another cohort than the config's; its features are neither cached nor custom.
+
+    Yields:
+        The prepared features.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log, or the custom features cannot be used.
     """
     with checked_log(log) as (engine, tables, own):
-        task, dates = log.config.task.to_task(), [cutoff]
+        task, dates = log.config.task.to_task() if other is None else other, [cutoff]
+        cache = open_cache(log.config) if other is None else None
+        if other is not None:
+            tables, own = with_too_long_windows(tables, other), NO_CUSTOM_FEATURES
         _refuse_outside(tables, dates)
         features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
-            cache = open_cache(log.config)
             query = snapshot_query(tables, task, dates, engine, own=own, with_labels=False, cache=cache)
             if engine.writes_folders:
                 target.mkdir()

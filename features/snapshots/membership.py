@@ -101,4 +101,4 @@ def cohort_rows(past: Past, task: Task) -> ibis.Table:
     if task.contractual:
         terms = subscription_measures(past)
         return terms.filter(terms["subscription:running"] > 0)
-    return past.days.filter(past.days.age <= task.cohort.active_within.days)
+    return past.days.filter((past.days.place == 0) & task.cohort.holds(past.days.age))
