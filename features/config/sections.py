@@ -139,7 +139,9 @@ class TaskConfig(Section):
         """How old the last purchase of a lapsed customer may be; None if nobody is scored for win-back."""
         if self.lapsed_within == "off" or self.churn == "cancelled":
             return None
-        return Window.parse(self.lapsed_within) if self.lapsed_within else Window(LAPSED_TIMES * self.active_within.days)
+        return (
+            Window.parse(self.lapsed_within) if self.lapsed_within else Window(LAPSED_TIMES * self.active_within.days)
+        )
 
     def to_lapsed_task(self) -> Task | None:
         """Return the task of lapsed customers; None if nobody is scored for win-back, as with contracts."""

@@ -34,8 +34,8 @@ from features.intake.tables import Tables
 from features.label_delay import NO_LABEL_DELAY
 from features.point_in_time.history import cutoff_table, order_days
 from features.snapshots import build
-from features.snapshots.lapsed import lapsed_cutoffs
 from features.snapshots.label_revisions import find_revisions, labels_as_known
+from features.snapshots.lapsed import lapsed_cutoffs
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.snapshots.outcomes import add_labels
 from features.snapshots.snapshots import Snapshots
