@@ -25,6 +25,7 @@ from serving.command_line import (
     close_command,
     run_program,
 )
+from serving.web.accounts.command import users
 
 DAY = DayType()
 MODELS = click.Choice(["all", "churn", "value", "uplift"])
@@ -259,10 +260,10 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.pass_obj
 def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout."""
-    from serving.planning.plan import make_plan as run
+    from serving.planning.plan import make_plan
     from serving.planning.text import plan_text
 
-    result = run(load_config(path), cutoff, budget, campaign)
+    result = make_plan(load_config(path), cutoff, budget, campaign)
     click.echo(plan_text(result))
     close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
@@ -346,13 +347,9 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
 
 
 @cli.command(epilog="Example: regulars app --port 8080")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; one others can reach needs a token."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; a wider one needs https.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 chooses a free port.")
-@click.option(
-    "--allow-host", "also", multiple=True, metavar="NAME", help="Another host name of the pages, such as a proxy's."
-)
+@click.option("--allow-host", "also", multiple=True, metavar="NAME", help="Another host name, such as a proxy's.")
 @click.pass_obj
 def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
     """Show the output folder as read-only web pages on this machine."""
@@ -389,6 +386,9 @@ def simulate(customers: int, out: str, days: int, start: date, seed: int) -> Non
     business = simulate_business(Path(out), customers, days=days, start=start, seed=seed)
     counts = f"{business.events:,} events and {business.contacts:,} contacts of {business.customers:,} customers"
     close_command(f"{business.folder}: {counts}", "regulars check", str(business.config))
+
+
+cli.add_command(users)
 
 
 def main() -> None:

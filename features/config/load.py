@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from features.config.app import AppConfig
 from features.config.monitor import MonitorConfig
 from features.config.names import Name
 from features.config.nightly import RunConfig
@@ -75,6 +76,7 @@ class Config(Section):
     monitor: MonitorConfig = MonitorConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     run: RunConfig = RunConfig()
+    app: AppConfig = AppConfig()
     folder: Path = Field(Path(), exclude=True)
 
     @model_validator(mode="after")

@@ -23,6 +23,7 @@ OWN_PLACES = (  # patterns of what only Regulars writes there
     "monitor/alerts.jsonl",
     "monitor/state.json",
     "monitor/.lock",
+    "app/downloads.jsonl",
     "runs/*.json",
     "runs/.lock",
     "snapshots/*_*_*.parquet",

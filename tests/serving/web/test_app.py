@@ -214,3 +214,14 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         UsageError, match=r"needs uvicorn and xlsxwriter, which are not installed: pip install 'regulars\[app\]'"
     ):
         app.require_app_extra()
+
+
+def test_other_machines_are_refused_without_https(webpages: Config) -> None:
+    with pytest.raises(UsageError, match="tls_proxy = true if a proxy in front takes https"):
+        app.serve(webpages, "0.0.0.0", 0)  # noqa: S104 (refused)
+
+
+def test_a_certificate_that_cannot_be_used_is_named(webpages: Config, tmp_path: Path) -> None:
+    rules = webpages.app.model_copy(update={"tls_certificate": str(tmp_path / "no.pem"), "tls_key": "no.key"})
+    with pytest.raises(UsageError, match="no.pem.*expected a certificate and its private key"):
+        app.serve(webpages.model_copy(update={"app": rules}), "127.0.0.1", 0)
