@@ -8,8 +8,7 @@ is the truth. The baselines learn from the same rows and are evaluated on the sa
     python benchmarks/accuracy.py --rolling [--cutoffs N] [--customers N] [--data DIR] [LOG ...]
 
 With `--rolling`, everything is repeated at past cutoffs, also on policies and on simulated shops, with default
-parameters (no trials): see `benchmarks/rolling.py`. `--rolling totals` counts how many totals of small simulated shops
-lie in their intervals.
+parameters (no trials): see `benchmarks/rolling.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from benchmarks import rolling  # noqa: E402
 from benchmarks.lapse import load_lapse_config  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-LAPSE, TOTALS = "lapse", "totals"
+LAPSE = "lapse"
 DATA_SOURCES = {
     "cdnow": "cdnow_master.csv.gz: Bruce Hardie's site (brucehardie.com/datasets, 'CDNOW'), or the PyPI package "
     "`lifetimes`; comma-separated, with the header customer_id,date,number_of_cds,dollar_value",
@@ -114,9 +113,6 @@ def _rolling(options: argparse.Namespace) -> int:
     compared: dict[str, Mapping[str, rolling.Comparison]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for log in options.logs or [*DATA_SOURCES, LAPSE, *rolling.SHOPS]:
-            if log == TOTALS:
-                print(rolling.coverage_of_totals(Path(folder) / "totals", options.shops), flush=True)
-                continue
             config = _rolling_config(log, options, Path(folder))
             if config is None:
                 print(f"skipped {log}: its data are not there", file=sys.stderr)
@@ -236,9 +232,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rolling", action="store_true", help="evaluate at rolling cutoffs, without trials")
     parser.add_argument("--cutoffs", type=int, default=8, help="with --rolling: most test cutoffs a log (8)")
     parser.add_argument("--customers", type=int, default=8_000, help="with --rolling: most customers a log (8000)")
-    parser.add_argument("--shops", type=int, default=40, help="with --rolling totals: simulated shops (40)")
     options = parser.parse_args(arguments)
-    known = [*DATA_SOURCES, *([LAPSE, *rolling.SHOPS, TOTALS] if options.rolling else [])]
+    known = [*DATA_SOURCES, *([LAPSE, *rolling.SHOPS] if options.rolling else [])]
     if unknown := set(options.logs) - set(known):
         parser.error(f"no such log: {', '.join(sorted(unknown))}; expected {', '.join(known)}")
     return options

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 Interval = tuple[date, date]
 UTC_ZONE = "UTC"
+RETURN_LABELS = ("return_days", "return_orders")  # days to the first purchase, and purchases within the horizon
 
 
 @dataclass(frozen=True, order=True)
@@ -144,6 +145,11 @@ class Task:
         return self.churn == "cancelled"
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns of the labels, in order."""
+        return ("churned", "value", *self.longer, *RETURN_LABELS)
+
+    @property
     def longer(self) -> dict[str, Window]:
         """The longer horizons by the column of their value.
 
@@ -208,4 +214,4 @@ def is_label(name: str) -> bool:
     >>> [name for name in ("churned", "value", "value_365d", "value_365d_low", "value_added") if is_label(name)]
     ['churned', 'value', 'value_365d', 'value_365d_low']
     """
-    return re.fullmatch(r"churned|value(_\d+d)?(_low|_high)?", name) is not None
+    return name in RETURN_LABELS or re.fullmatch(r"churned|value(_\d+d)?(_low|_high)?", name) is not None

@@ -119,7 +119,7 @@ def prove_at_cutoffs(
     trials = []
     with bar:
         built = build.snapshots_from_tables(tables, task, cutoffs, engine, own=own)
-        all_snapshots = built.rows.drop_columns(["churned", "value", *task.longer])
+        all_snapshots = built.rows.drop_columns(list(task.labels))
         bar.update()
         for cutoff in cutoffs:
             expected = all_snapshots.filter(
@@ -148,7 +148,7 @@ def _labels_of(snapshots: Snapshots, cutoffs: Sequence[date]) -> pa.Table:
     """customer_id, cutoff and the labels of some cutoffs."""
     days = pa.array([datetime.combine(cutoff, time()) for cutoff in cutoffs], pa.timestamp("us"))
     rows = snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], days))
-    return snapshots.labelled(rows).select([*build.KEYS, "churned", "value", *snapshots.task.longer])
+    return snapshots.labelled(rows).select([*build.KEYS, *snapshots.task.labels])
 
 
 def _labels_again(known: pa.Table, changed: Tables, task: Task, cutoffs: Sequence[date], engine: Engine) -> pa.Table:

@@ -20,7 +20,7 @@ class Snapshots:
     """One row a customer and cutoff: customer_id, cutoff, the features, the shares, then the labels if wanted.
 
     Shares are no features: they say how contributions are handed on (`Family.shares`). The labels are
-    churned and value, then the value over each longer horizon, such as value_180d.
+    churned and value, then the value over each longer horizon, such as value_180d, then return_days and return_orders.
 
     Attributes:
         rows: Sorted by cutoff and customer_id; features are float64, or text if their unit is 'level'; labels are null

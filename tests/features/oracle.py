@@ -90,7 +90,26 @@ def labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> 
         if days == setting.horizon:
             labels_by_key["churned"] = None if stop > end else float(not purchases(after, setting))
         labels_by_key[name] = None if stop > end else net
-    return labels_by_key
+    return labels_by_key | return_labels(lines, cutoff, setting, end)
+
+
+def return_labels(lines: Sequence[Line], cutoff: date, setting: Setting, end: date) -> Values:
+    """Purchases within the horizon, and days to the first, also within a second horizon as far as that is known."""
+    stop = cutoff + timedelta(setting.horizon)
+    if stop > end:
+        return {"return_days": None, "return_orders": None}
+    within = [line for line in lines if midnight(cutoff) <= line["time"] < midnight(stop)]
+    bought = purchases(orders(within), setting)
+    days = [order.day for order in bought]
+    for number in range(0 if days else setting.horizon):
+        day = stop + timedelta(number)
+        parts = [line for line in lines if line["time"].date() == day and day < end]
+        together = [[line for line in parts if seen_on(line) == seen] for seen in {seen_on(line) for line in parts}]
+        if any(purchases(orders(part), setting) for part in together):
+            days = [day]
+            break
+    first = float((min(days) - cutoff).days) if days else None
+    return {"return_days": first, "return_orders": float(len(bought))}
 
 
 def labels_as_known(

@@ -176,7 +176,7 @@ def calibrate_ensemble(
         equal = [tuple(1 / len(models) for _ in models) for models in (base_models.churn, base_models.spend)]
         return EnsembleCalibration(equal[0], equal[1], Platt(), 0.0, None)
     churned, spent = [h.truth.churned for h in out_of_time], [h.truth.spend for h in out_of_time]
-    cutoffs = LaterCutoffs(tuple(h.fold.test for h in out_of_time), target, horizon)
+    cutoffs = LaterCutoffs(tuple(h.fold.test for h in out_of_time), target, horizon, inside)
     churn_weights = stacking_weights([h.churn for h in out_of_time], churned, churn_loss)
     platt = fit_platt([h.churn @ churn_weights for h in out_of_time], churned, cutoffs)
     if not base_models.spend:
@@ -211,7 +211,7 @@ def _spread_across_customers(
     folds = [predict_margins(models, Fold((), max(cutoffs)), truth) for models, truth in fitted]
     inside, horizon = config.serving.interval, snapshots.task.horizon
     uncalibrated = calibrate_ensemble((), fitted[0][0], inside, max(cutoffs), horizon)
-    return _fit_spread(uncalibrated, folds, inside, unknown_level(horizon).error)
+    return _fit_spread(uncalibrated, folds, inside, unknown_level(horizon, inside).error)
 
 
 def predict_value_uncalibrated(

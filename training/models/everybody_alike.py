@@ -59,7 +59,7 @@ def fit_everybody_alike(bundle: ModelBundle, snapshots: Snapshots, inside: float
     spend = max(float(rows.spend.mean()), LEAST_MONEY) / (1 - share)
     everybody = np.ones(len(rows))
     spread = fit_spread(
-        [everybody * (1 - share)], [everybody * spend], [rows.spend], inside, _level_error(snapshots, cutoffs)
+        [everybody * (1 - share)], [everybody * spend], [rows.spend], inside, _level_error(snapshots, cutoffs, inside)
     )
     longer = tuple(_fit_longer(bundle, place, snapshots, cutoffs, spread) for place in range(len(bundle.longer)))
     return replace(alike, spend=_constant(np.log(spend)), log_level=0.0, spread=spread, longer=longer)
@@ -69,14 +69,14 @@ def _constant(margin: float) -> Margin:
     return Margin(intercept=float(margin))
 
 
-def _level_error(snapshots: Snapshots, cutoffs: Sequence[date]) -> float:
+def _level_error(snapshots: Snapshots, cutoffs: Sequence[date], inside: float) -> float:
     """How far the total of a cutoff lies from the mean value of the newest cutoff known at it, as for other models."""
     horizon = snapshots.task.horizon
     folds = out_of_time_folds(cutoffs, horizon)
     actual = [sample_at(snapshots, [fold.test]).spend for fold in folds]
     means = [training_sample(snapshots, replace(fold, train=(max(fold.train),))).spend.mean() for fold in folds]
     predicted = [np.full(len(a), max(mean, LEAST_MONEY)) for a, mean in zip(actual, means, strict=True)]
-    later = LaterCutoffs(tuple(fold.test for fold in folds), max(cutoffs) + horizon.delta, horizon)
+    later = LaterCutoffs(tuple(fold.test for fold in folds), max(cutoffs) + horizon.delta, horizon, inside)
     return fit_level(predicted, actual, later).error
 
 

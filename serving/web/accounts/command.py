@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -48,11 +49,9 @@ def list_users(path: str, as_json: bool = False) -> None:
 @click.option("--no-password", is_flag=True, help="For a user whom the proxy signs in ([app] proxy_header).")
 @click.pass_obj
 def add_user(path: str, name: str, role: str, no_password: bool) -> None:
-    """Add a user, or change their role and password; the password is asked for."""
+    """Add a user, or change their role and password; the password is asked for, or read from the input."""
     file = _file(path)
-    ask: dict[str, Any] = {"hide_input": True, "confirmation_prompt": "Repeat it"}
-    password = "" if no_password else click.prompt("Password (at least 10 characters)", err=True, **ask)
-    file.add(name, role, password)
+    file.add(name, role, "" if no_password else _ask_for_password())
     click.echo(f"{printable(name)} may sign in and sees {role}: {file.path}")
 
 
@@ -80,6 +79,21 @@ def show_log(path: str, as_json: bool) -> None:
     if not as_json:
         more = f"; the last {SHOWN} are shown, --json prints all" if len(rows) > SHOWN else ""
         click.echo(f"{len(rows):,} downloads in {place}{more}")
+
+
+def _ask_for_password() -> str:
+    """Ask twice at a terminal, without showing it; a script gives it as the first line of its input.
+
+    Raises:
+        UsageError: The input is empty.
+    """
+    if sys.stdin.isatty():
+        ask: dict[str, Any] = {"hide_input": True, "confirmation_prompt": "Repeat it"}
+        return str(click.prompt("Password (at least 10 characters)", err=True, **ask))
+    password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise UsageError("no password was given; type it at a terminal, give it as a line of input, or --no-password")
+    return password
 
 
 def _log_line(row: dict[str, Any]) -> str:

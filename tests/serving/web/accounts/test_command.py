@@ -31,8 +31,10 @@ def test_users_are_added_listed_and_removed(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(users_file, "COST", {"n": 2, "r": 8, "p": 1})
     (tmp_path / "regulars.toml").write_text(CONFIG + '[app]\nusers = "users.json"\n')
     assert "no users yet" in _run(tmp_path, "users")[1]
-    code, text = _run(tmp_path, "users", "add", "ann", given="long enough\nlong enough\n")
+    code, text = _run(tmp_path, "users", "add", "ann", given="long enough\n")
     assert code == 0 and "ann may sign in and sees customers" in text and "long enough" not in text
+    code, text = _run(tmp_path, "users", "add", "eve")
+    assert code == 2 and "no password was given" in text
     assert _run(tmp_path, "users", "add", "ben", "--role", "groups", "--no-password")[0] == 0
     rows = [json.loads(line) for line in _run(tmp_path, "users", "list", "--json")[1].splitlines()]
     assert [(row["name"], row["role"]) for row in rows] == [("ann", "customers"), ("ben", "groups")]
