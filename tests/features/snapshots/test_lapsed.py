@@ -18,7 +18,7 @@ from features.intake.tables import Tables
 from features.snapshots.build import checked_log, snapshots_from_tables
 from features.snapshots.lapsed import build_lapsed_snapshots, choose_lapsed_rows, lapsed_cutoffs
 from features.snapshots.leakage import leaks_text, prove_at_cutoffs, prove_no_leakage
-from features.task import Task, Window
+from features.task import RETURN_LABELS, Task, Window
 from tests.features import oracle
 from tests.features.snapshots.test_build import ALL, CUTOFFS, HORIZON, SHAPES, close, only, random_lines, table
 
@@ -42,13 +42,13 @@ def _assert_agrees(tables: Tables, task: Task, engine: Engine, shape: str, seed:
     rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
     assert rows.keys() == expected.keys() and len(rows) > 40
     for key, values in expected.items():
-        assert set(values) == set(snapshots.names) | {"churned", "value"}
+        assert set(values) == set(snapshots.names) | {"churned", "value", *RETURN_LABELS}
         assert {name: rows[key][name] for name in values} == {name: close(value) for name, value in values.items()}
     returned = snapshots.rows["churned"].drop_null().to_pylist()
     assert 0 < sum(returned) < len(returned)
 
 
-@pytest.mark.parametrize("shape", ["everything", "only who and when"])
+@pytest.mark.parametrize("shape", ["everything", pytest.param("only who and when", marks=pytest.mark.long)])
 def test_every_feature_and_label_agrees_with_the_oracle(
     shape: str, make_log: Callable[..., Tables], engine: DuckDBEngine, lapsed: Task
 ) -> None:
