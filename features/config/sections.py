@@ -312,6 +312,13 @@ class ServingConfig(Section):
         0.8, gt=0, lt=1, description="probability that the value lies between value_low and value_high"
     )
     chunk: int = Field(100_000, ge=1, description="customers in each part file, and in memory at a time")
+    last_try: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="the last day to try to win a lapsed customer back is the last one on which the probability that "
+        "they come back within a horizon, had they stayed silent until then, is at least this",
+    )
     csv: bool = Field(
         False, description="whether to write scores as OUTPUT/csv/cutoff=D/scores.csv as well, for spreadsheets"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -29,7 +29,7 @@ from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
 from features.snapshots.cohort_features import build_cohort_features
 from features.snapshots.label_revisions import find_revisions
 from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
-from features.snapshots.snapshots import Snapshots
+from features.snapshots.snapshots import PreparedFeatures, Snapshots
 from features.snapshots.training_rows import RowChoice, choose_rows, rows_within_memory, take_rows
 from features.task import Task, Window
 
@@ -66,28 +66,6 @@ class SnapshotQuery:
     features: tuple[Feature, ...]
     reused: int
     orders: ibis.Table
-
-
-@dataclass(frozen=True)
-class PreparedFeatures:
-    """A log that was read, and facts about the features of a cutoff that are not built yet.
-
-    Attributes:
-        features: The features, in the order of their columns.
-        fingerprint: As in `Snapshots`.
-        data_fingerprint: As in `Snapshots`.
-        own: As in `Snapshots`.
-        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
-            DuckDB, a folder of parts with Spark. Collects nothing.
-        engine: Where the log was read.
-    """
-
-    features: tuple[Feature, ...]
-    fingerprint: str
-    data_fingerprint: str
-    own: str
-    write: Callable[[Path], None]
-    engine: Engine
 
 
 def snapshots_from_tables(

@@ -23,7 +23,7 @@ from features.snapshots.build import (
     snapshots_from_tables,
 )
 from features.snapshots.training_rows import choose_thinned_rows, estimate_cohorts, take_rows
-from features.task import Task
+from features.task import LapsedCohort, Task
 
 MOST_ROWS = 40_000  # (a customer at a cutoff): few of them come back, and more rows cost time
 MOST_CUTOFFS = 12  # the newest ones
@@ -69,11 +69,26 @@ def choose_lapsed_rows(tables: Tables, task: Task, most: int, engine: Engine) ->
     Returns:
         The choice; without cutoffs if nobody had lapsed at a mature one.
     """
-    sizes = estimate_cohorts(tables, task, mature_cutoffs(tables, task), engine)
-    return choose_thinned_rows({day: size for day, size in sizes.items() if size}, task.horizon, most, MOST_CUTOFFS)
+    return choose_thinned_rows(_lapsed_sizes(tables, task, engine), task.horizon, most, MOST_CUTOFFS)
 
 
 def lapsed_cutoffs(tables: Tables, task: Task, engine: Engine) -> Sequence[date]:
-    """The mature cutoffs at which somebody had lapsed, ascending."""
-    sizes = estimate_cohorts(tables, task, mature_cutoffs(tables, task), engine)
-    return [day for day, size in sizes.items() if size]
+    """The mature cutoffs at which somebody had lapsed, ascending.
+
+    Args:
+        tables: The contract.
+        task: Of lapsed customers.
+        engine: Where it runs.
+
+    Returns:
+        The cutoffs.
+    """
+    return list(_lapsed_sizes(tables, task, engine))
+
+
+def _lapsed_sizes(tables: Tables, task: Task, engine: Engine) -> dict[date, int]:
+    """About how many customers had lapsed at each mature cutoff, ascending; cutoffs without any are left out."""
+    silent = task.cohort.silent_for.days if isinstance(task.cohort, LapsedCohort) else 0
+    cutoffs = [day for day in mature_cutoffs(tables, task) if (day - tables.first).days > silent]
+    sizes = estimate_cohorts(tables, task, cutoffs, engine) if cutoffs else {}
+    return {day: size for day, size in sizes.items() if size}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from features.engines.base import Engine
 from features.feature import Feature
 from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.snapshots.label_revisions import Revisions, labels_as_known
@@ -83,3 +86,25 @@ class Snapshots:
     def to_pandas(self) -> Any:
         """The rows as a DataFrame."""
         return self.rows.to_pandas()
+
+
+@dataclass(frozen=True)
+class PreparedFeatures:
+    """A log that was read, and facts about the features of a cutoff that are not built yet.
+
+    Attributes:
+        features: The features, in the order of their columns.
+        fingerprint: As in `Snapshots`.
+        data_fingerprint: As in `Snapshots`.
+        own: As in `Snapshots`.
+        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
+            DuckDB, a folder of parts with Spark. Collects nothing.
+        engine: Where the log was read.
+    """
+
+    features: tuple[Feature, ...]
+    fingerprint: str
+    data_fingerprint: str
+    own: str
+    write: Callable[[Path], None]
+    engine: Engine
