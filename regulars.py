@@ -9,6 +9,7 @@ import shlex
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -65,9 +66,8 @@ def init(path: str, source: str, table: str) -> None:
 
     guess = write_guessed_config(source, Path(path), table, get_language)
     click.echo("".join(f"NOTE: {printable(note)}\n" for note in guess.notes), nl=False, err=True)
-    close_command(
-        f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path
-    )
+    then = "answer its questions" if guess.complete else "fill it in"
+    close_command(f"{path}: read it and {then}", "regulars check", path)
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -231,11 +231,8 @@ def uplift(path: str, cutoff: date) -> None:
     from serving.effects import uplift_scores
 
     scores = uplift_scores.write_uplift_scores(load_config(path), cutoff)
-    close_command(
-        f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}",
-        f"regulars plan --cutoff {cutoff} --budget B",
-        path,
-    )
+    written = f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}"
+    close_command(written, f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command(epilog="Example: regulars explain C-1042 --cutoff 2024-06-01")
@@ -254,34 +251,37 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @cli.command(epilog="Example: regulars plan --cutoff 2024-06-01 --budget 5000")
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
-@click.option(
-    "--campaign", help="Name of the plan; by default the config's. It takes the place of other plans of the cutoff."
-)
+@click.option("--campaign", help="Name of the plan, which takes the place of other plans of the cutoff.")
+@click.option("--test", metavar="ARMS", help="An experiment: 'mail vs call', 'mail vs nothing', 'channel x depth'.")
+@click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan's manifest as one JSON object instead of text.")
 @click.pass_obj
-def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
-    """Choose one action or none for each customer within a budget, with a randomised holdout."""
+def plan(path: str, cutoff: date, as_json: bool, **options: Any) -> None:
+    """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
     from serving.planning.plan import make_plan
     from serving.planning.text import plan_text
 
-    result = make_plan(load_config(path), cutoff, budget, campaign)
-    click.echo(plan_text(result))
-    close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
+    result = make_plan(load_config(path), cutoff, **options)
+    click.echo(json_line(result.manifest.to_dict()) if as_json else plan_text(result))
+    if not as_json:
+        close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars measure 2024-06-01")
 @click.argument("plan")
 @click.option("--other-log", is_flag=True, help="Accept a log whose past differs from the one that the plan used.")
+@click.option("--json", "as_json", is_flag=True, help="Print measured.json as one JSON object instead of text.")
 @click.pass_obj
-def measure(path: str, plan: str, other_log: bool) -> None:
+def measure(path: str, plan: str, other_log: bool, as_json: bool) -> None:
     """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan."""
-    from serving.measurement.measure import measure_plan as run
-    from serving.measurement.measure import refuse_sample_ratio_mismatch
+    from serving.measurement.measure import measure_plan, refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
-    measured = run(load_config(path), plan, other_log)
-    click.echo(measurement_text(measured))
-    then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
-    close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
+    measured = measure_plan(load_config(path), plan, other_log)
+    click.echo(json_line(measured.facts) if as_json else measurement_text(measured))
+    if not as_json:
+        then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
+        close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_sample_ratio_mismatch(measured)
 
 

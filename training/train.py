@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.audit.id_notes import id_facts, order_number_notes
@@ -222,20 +223,18 @@ def training_text(fitted: FittedModels) -> str:
     """The metrics at the last cutoff beside the baselines, as text for a terminal."""
     metrics = fitted.evaluation.metrics
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
-    models = [name for name in last.model.unique() if name != OURS]
     customers = int(last.customers.iloc[0])
     lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
-    lines.append(f"{'':<26}{'regulars (95% interval)':<30}" + "".join(f"{name:>28}" for name in models))
+    lines.append(f"{'':<26}{'regulars (95% interval)':<30}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
         if OURS not in rows.index:
             continue
-        mine = rows.loc[OURS]
+        mine, arrow = rows.loc[OURS], "higher" if metric in HIGHER_IS_BETTER else "nearer 0"
+        baselines = {str(name): value for name, value in rows.value.items() if name != OURS and np.isfinite(value)}
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
-        baselines = "".join(f"{rows.value[name]:>28,.4g}" if name in rows.index else f"{'-':>28}" for name in models)
-        better = "higher is better" if metric in HIGHER_IS_BETTER else "nearer 0 is better"
-        lines.append(f"{title:<26}{cell:<30}{baselines}   {better}")
+        lines.append(f"{title:<26}{cell:<30}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
@@ -252,16 +251,16 @@ def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
             before = row["horizon"]
             lines += ["", f"value over {before}, evaluated on {row['customers']:,} customers at {row['cutoff']}:"]
         cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
-        lines.append(f"{TITLES[row['metric']]:<26}{cell:<30}{_best_baseline(row)}".rstrip())
+        lines.append(f"{TITLES[row['metric']]:<26}{cell:<30}{_best_baseline(row['metric'], row['baselines'])}".rstrip())
     return lines
 
 
-def _best_baseline(row: Mapping[str, Any]) -> str:
-    if not row["baselines"]:
+def _best_baseline(metric: str, baselines: Mapping[str, float]) -> str:
+    if not baselines:
         return ""
-    sign = -1 if row["metric"] in HIGHER_IS_BETTER else 1
-    name = min(row["baselines"], key=lambda baseline: sign * abs(row["baselines"][baseline]))
-    return f"best baseline: {row['baselines'][name]:,.4g} ({name})"
+    sign = -1 if metric in HIGHER_IS_BETTER else 1
+    name = min(baselines, key=lambda baseline: sign * abs(baselines[baseline]))
+    return f"{baselines[name]:,.4g} ({name})"
 
 
 def _tuning_line(kind: str, tuned: TuningResult) -> str:

@@ -84,6 +84,29 @@ def read_days_since_actions(log: Log, cutoff: date, actions: Sequence[str]) -> p
         return engine.to_arrow(last.order_by("customer_id", "action"))
 
 
+def count_contacts_by_evidence(log: Log, cutoff: date) -> tuple[int, int]:
+    """Count the contacts before a cutoff that were assigned at random, by their propensity, and the other ones.
+
+    Args:
+        log: The log.
+        cutoff: Only what was known before it is used.
+
+    Returns:
+        How many contacts have a propensity below 1, and how many contacts other than the control have none.
+
+    Raises:
+        DataError: The log cannot be read.
+    """
+    if log.config.contacts is None:
+        return 0, 0
+    with log.stages() as (engine, tables):
+        contacts = known_before(tables.sides["contacts"].rows, cutoff, engine)
+        is_random = contacts.propensity.notnull() & (contacts.propensity < 1)
+        counts = contacts.aggregate(random=is_random.sum(), other=(~is_random & ~contacts.held_out).sum())
+        row = engine.to_arrow(counts).to_pylist()[0]
+    return int(row["random"] or 0), int(row["other"] or 0)
+
+
 @dataclass(frozen=True)
 class LogSummary:
     """What a plan stores about the log before its cutoff.

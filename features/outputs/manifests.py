@@ -175,6 +175,7 @@ class PlanManifest(Manifest):
         past: By what the log before the cutoff is recognised when the plan is measured.
         timezone: The zone in which its days begin.
         pilot: Its action, and how many customers were needed, eligible and drawn at random; None if scores choose.
+        experiment: Its arms, what it can tell and what it needs, if arms were assigned at random; None otherwise.
     """
 
     AGAIN: ClassVar[str] = "regulars plan --cutoff {cutoff} --campaign {campaign}"
@@ -217,6 +218,7 @@ class PlanManifest(Manifest):
     past: dict[str, Any] | None = None
     timezone: str = "UTC"
     pilot: dict[str, Any] | None = None
+    experiment: dict[str, Any] | None = None
 
 
 class SupersededPlan(Manifest):
@@ -245,6 +247,7 @@ class Measurement(Manifest):
         returns: Costs and gain, in all and by action.
         withheld: Groups that are too small for a row, and how many customers held out would do.
         counted_up_to: By outcome, how much one customer counts in adjusted effects.
+        experiment: For an experiment its test, its arms and the difference of their gains; None for other plans.
     """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
@@ -268,6 +271,7 @@ class Measurement(Manifest):
     contamination: dict[str, Any] = {}
     policy_since: date | None = None
     superseded_by: str | None = None
+    experiment: dict[str, Any] | None = None
 
 
 class MonitoringRecord(Manifest):

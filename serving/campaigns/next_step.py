@@ -43,13 +43,13 @@ def choose_next_step(overview: CampaignOverview) -> CampaignStep:
     """Choose what to try next by the rule above."""
     current = [each for each in overview.campaigns if each.status != SUPERSEDED]
     last = max((each.cutoff for each in current if each.status == MEASURED), default=date.min)
-    due = [each for each in current if each.status == DUE and each.has_holdout and each.customers]
+    due = [each for each in current if each.status == DUE and each.comparable and each.customers]
     due = [each for each in due if each.cutoff > last]
     if not current:
         return CampaignStep(PLAN)
     if due:
         return CampaignStep(MEASURE, due[-1].name)  # the oldest
-    if not any(each.has_holdout for each in current):
+    if not any(each.comparable for each in current):
         return CampaignStep(HOLD_OUT)
     open_ones = [each for each in overview.beliefs if verdict(each) == UNDECIDED]
     if open_ones:

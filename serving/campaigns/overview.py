@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
@@ -53,6 +53,8 @@ class Campaign:
         next_unit: What the next unit of money would have brought.
         responses: Contacts with a known answer and how many were opened, clicked and converted; empty if unknown.
         unmeasurable: The actions with too few customers held out.
+        arms: The arms of an experiment; empty for other plans.
+        pilot: Whether it is the pilot of a business without evidence.
     """
 
     name: str
@@ -79,11 +81,18 @@ class Campaign:
     next_unit: float | None
     responses: Mapping[str, int]
     unmeasurable: tuple[str, ...]
+    arms: tuple[str, ...] = ()
+    pilot: bool = False
 
     @property
     def has_holdout(self) -> bool:
-        """Whether anybody is held out, so that the plan can be measured."""
+        """Whether anybody is held out, so that it can be measured what actions change."""
         return self.held_out > 0
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the plan can be measured: somebody is held out, or arms can be compared."""
+        return self.has_holdout or bool(self.arms)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ class CampaignOverview:
         campaigns: The newest cutoff first, and the live plan of a cutoff first.
         beliefs: What is believed of each action of [plan.actions].
         unread: Plans that cannot be read, and why.
+        experiments: The measurements of experiments whose groups are as randomised, by name, newest first.
         shared: How the live plans of the newest cutoff would best share what they spend, by one price of money; None
             if there are fewer than two.
     """
@@ -119,6 +129,7 @@ class CampaignOverview:
     beliefs: tuple[ActionBelief, ...]
     unread: Mapping[str, str]
     shared: SharedMoney | None = None
+    experiments: Mapping[str, Measurement] = field(default_factory=dict)
 
     @property
     def money(self) -> bool:
@@ -156,7 +167,10 @@ def list_campaigns(business: Business) -> CampaignOverview:
     today = _last_known_day(config, list(measured.values()))
     campaigns = tuple(_campaign(each.place, each.facts, each.measured, today) for each in found)
     usable = [(name, each) for name, each in measured.items() if each.mature and not each.sample_ratio["alarm"]]
-    return CampaignOverview(config.name, campaigns, _beliefs(config, usable), unread, _shared(config, campaigns))
+    experiments = {name: each for name, each in measured.items() if each.experiment and not each.sample_ratio["alarm"]}
+    return CampaignOverview(
+        config.name, campaigns, _beliefs(config, usable), unread, _shared(config, campaigns), experiments
+    )
 
 
 @dataclass(frozen=True)
@@ -258,6 +272,8 @@ def _campaign(
         next_unit=_number(facts.prices.get("budget")),
         responses=_responses(measured),
         unmeasurable=tuple(facts.unmeasurable),
+        arms=tuple(facts.experiment["order"]) if facts.experiment else (),
+        pilot=bool(facts.experiment and facts.experiment["pilot"]),
     )
 
 

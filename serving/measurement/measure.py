@@ -23,6 +23,7 @@ from features.outputs.parquet_files import read_parquet
 from features.storage.atomic_files import atomic_file, write_text_atomically
 from features.storage.json_files import file_digest
 from features.storage.user_paths import real_path
+from serving.measurement.arm_contrasts import experiment_facts
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
@@ -46,6 +47,7 @@ EFFECT_SCHEMA = pa.schema(
         ("together", pa.int64()),
         ("pooled", pa.float64()),
         ("pooled_error", pa.float64()),
+        ("against", pa.string()),
     ]
 )
 
@@ -151,7 +153,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
             "measured": len(executed.held_out),
             "missing": executed.missing_customers,
             "treated": int(executed.treated.sum()),
-            "held_out": int((executed.held_out & (executed.assigned >= 0)).sum()),
+            "held_out": int(executed.control.sum()),
         },
         "sample_ratio": sample_ratio_checks(executed),
         "exposure": exposure_by_action(executed),
@@ -166,6 +168,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
         "effects": effects.rows,
         "withheld": effects.withheld,
         "returns": plan_returns(executed, effects),
+        "experiment": experiment_facts(executed, effects.rows) if executed.experiment else None,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from features.outputs.manifests import PlanManifest
-from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from serving.campaigns.wording import belief_rows, campaign_rows, finding_sentences, next_step_sentences
 from serving.charts import (
     Curve,
     CurveAxis,
@@ -20,6 +20,7 @@ from serving.charts import (
     interval_panels,
 )
 from serving.effects.action_effects import ASSUMED
+from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
@@ -58,6 +59,9 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
 def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
     """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
     tr, count = wording.tr, facts.customers
+    if facts.experiment:
+        yield from experiment_sentences(facts, form, tr)
+        return
     yield from filter(None, [pilot_sentence(facts, tr)])
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
@@ -187,6 +191,7 @@ def campaigns_section(wording: ReportWording, inputs: ReportInputs) -> dict[str,
         "older": len(rows) - LISTED,
         "beliefs": belief_rows(inputs.campaigns, wording.tr) if rows else [],
         "sentences": list(next_step_sentences(inputs.campaigns, wording.tr)) if rows else [],
+        "findings": list(finding_sentences(inputs.campaigns, wording.tr)),
         "money": inputs.campaigns.money,
         "interval": wording.form.share(inputs.campaigns.interval),
     }

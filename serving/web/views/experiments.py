@@ -9,7 +9,7 @@ from typing import Any
 from features.outputs.layout import MEASUREMENT
 from features.outputs.manifests import Measurement
 from serving.campaigns.overview import list_campaigns
-from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from serving.campaigns.wording import belief_rows, campaign_rows, finding_sentences, next_step_sentences
 from serving.charts.cells import interval_cell
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_, Language
@@ -56,6 +56,7 @@ def campaigns_page(site: Site) -> dict[str, Any]:
         "rows": campaign_rows(overview, site.tr),
         "beliefs": belief_rows(overview, site.tr),
         "sentences": list(next_step_sentences(overview, site.tr)),
+        "findings": list(finding_sentences(overview, site.tr)),
         "money": overview.money,
         "interval": format_share(overview.interval, site.tr),
     }

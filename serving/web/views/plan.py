@@ -26,6 +26,7 @@ from features.outputs.manifests import PlanManifest
 from features.storage.json_files import read_json
 from serving.charts.axes import format_tick
 from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
+from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.scoring.value_tiers import NO_SKILL
@@ -206,6 +207,8 @@ def _between(plan: StoredPlan, budget: float) -> float | None:
 def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
     """Write how a pilot chooses, what a plan promises at its own budget, and which actions lack evidence."""
     form = plan.number_format
+    if plan.facts.experiment:
+        return {"pilot": list(experiment_sentences(plan.facts, form, site.tr)), "promise": [], "evidence": []}
     return {
         "pilot": [f"{site.tr(NO_SKILL)} {pilot_sentence(plan.facts, site.tr)}"] if plan.facts.pilot else [],
         "promise": list(gain_sentences(plan.facts, form, site.tr)),
@@ -261,7 +264,7 @@ def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> flo
     Raises:
         MissingOutput: It is not an amount of money.
     """
-    text = params.get("budget", "")
+    text = params.get("budget", "") if not plan.facts.experiment else ""  # a part of its arms would not be random
     try:
         budget = float(text) if text.strip() else plan.budget
     except ValueError:

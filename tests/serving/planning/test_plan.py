@@ -374,7 +374,7 @@ def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) ->
         ({"exclude": [{"why": "x", "ids": "nowhere.csv"}]}, "nowhere.csv: there is no such file"),
         ({"minimums": {"kep": 0.1}}, "'kep'; did you mean 'keep'"),
         ({"margin": None}, "margin is missing"),
-        ({"actions": {"mail": {"cost": 1}}}, "no save_rate to assume"),
+        ({"actions": {"mail": {"cost": 1}, "call": {"cost": 4, "save_rate": 0.1}}}, "no save_rate to assume"),
         ({"exclude": [{"why": "all", "column": "segment", "values": ["keep", "let go", "save first"]}]}, "all: 300"),
         ({"minimums": {"keep": 1.0}}, "the minimum share of 'keep'.*costs.*the budget is 10"),
     ],
