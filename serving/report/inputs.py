@@ -29,6 +29,7 @@ from serving.planning.plan import Plan, read_plan
 from serving.report.history import read_history
 from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores
+from serving.scoring.winback_table import read_winback
 from serving.segmentation.advice import config_advice
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation, load_run_params
@@ -117,6 +118,7 @@ class ReportInputs:
     campaigns: CampaignOverview
     history: Sequence[CutoffTotals]
     notes: Sequence[str]
+    winback: OptionalInput = OptionalInput(None)
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -144,6 +146,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         list_campaigns(config),
         read_history(config, scores.cutoff),
         notes_on_scores(config.task.timezone, scores.manifest, scores.cutoff, tr),
+        _part(config.outputs.winback(scores.cutoff), lambda: read_winback(config, scores.cutoff), "", ""),
     )
 
 

@@ -15,7 +15,7 @@ from features.storage.atomic_files import write_text_atomically
 from serving.charts import STATIC, TotalsWording, charts_over_cutoffs
 from serving.language.messages import get_language
 from serving.markdown import mark_code
-from serving.report import customer_list, data, drivers, plans, segments, summary
+from serving.report import customer_list, data, drivers, plans, segments, summary, winback
 from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
 from serving.report.text import ReportWording, report_wording
@@ -63,6 +63,7 @@ def render_report(inputs: ReportInputs) -> str:
         groups=segments.segments_section(wording, inputs, table),
         rules=scores.manifest.segment_rules,
         at_risk=customer_list.customers_at_risk(wording, inputs, weight) if scores.manifest.skill else [],
+        winback=winback.winback_section(wording, inputs),
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),
         past=plans.measured_section(wording, inputs),
