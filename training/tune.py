@@ -26,6 +26,7 @@ from features.errors import UsageError
 from training.data.time_split import Sample
 from training.models.lightgbm_base import FIXED, LightGBMEstimator, bin_features
 from training.models.linear_prior import churn_loss, spend_loss
+from training.side_by_side import is_unwanted
 
 MAX_TREES = 300
 PATIENCE = 15
@@ -130,7 +131,7 @@ def tune_models(
     search = _open_study(study, _defaults(estimator))
     ends = monotonic() + timeout if timeout else np.inf
     with tqdm(total=trials, desc=title, leave=False, disable=None) as bar:
-        while (done := len(_finished(search))) < trials and monotonic() < ends:
+        while (done := len(_finished(search))) < trials and monotonic() < ends and not is_unwanted():
             bar.update(done - bar.n)
             search.sampler = _sampler(seed, done)
             search.optimize(loss, n_trials=1)

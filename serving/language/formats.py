@@ -36,6 +36,14 @@ class NumberFormat:
         digits = 0 if self.mean >= (2000 if fine else 20) or abs(number) >= 1000 else 2
         return f"{round(number, digits) + 0.0:{sign},.{digits}f}"
 
+    def count(self, number: float) -> str:
+        """Format a number of customers or other things.
+
+        >>> NumberFormat(150.0).count(1234.0)
+        '1,234'
+        """
+        return f"{number:,.0f}"
+
     def of(self, number: float, form: str) -> str:
         """Format a metric; 'not measured' if it is not finite.
 

@@ -47,22 +47,23 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "other_plans": cutoff_plan.others,
         "superseded": cutoff_plan.superseded,
         "unmeasurable": [*evidence_sentences(facts, form, wording.tr), *_unmeasurable(wording, facts)],
-        "sentences": list(_sentences(wording, facts, form)),
+        "promise": [*_promise(wording, facts, form)],
+        "sentences": list(_sentences(wording, facts)),
         "money": facts.objective == MONEY,
-        "actions": [_action(wording, name, each, form) for name, each in facts.actions.items()],
+        "actions": [_action(wording, n, each, form) for n, each in facts.actions.items() if _is_used(each)],
+        "unused": [name for name, each in facts.actions.items() if not _is_used(each)],
         "curve": _curve(wording, cutoff_plan, form),
         "points": _points(cutoff_plan, form),
         "assumed": facts.assumed,
     }
 
 
-def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
-    """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
+def _promise(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
+    """Say who gets an action, at what cost, for what expected gain."""
     tr, count = wording.tr, facts.customers
     if facts.experiment:
         yield from experiment_sentences(facts, form, tr)
         return
-    yield from filter(None, [pilot_sentence(facts, tr)])
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",
@@ -70,6 +71,14 @@ def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) 
         spent=form.money(facts.spent), budget=form.money(facts.budget),
     )  # fmt: skip
     yield from gain_sentences(facts, form, tr)
+
+
+def _sentences(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
+    """Say when the plan pays, and what its holdout can detect."""
+    tr, form, count = wording.tr, wording.form, facts.customers
+    if facts.experiment:
+        return
+    yield from filter(None, [pilot_sentence(facts, tr)])
     if facts.break_even is not None:
         yield tr("It breaks even if {share} of the expected effects are realised.", share=form.share(facts.break_even))
     if not facts.holdout["share"]:
@@ -110,6 +119,11 @@ def _unmeasurable(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
             "out. About {needed} customers meant to get it would do.",
             action=name, n=f"{each['with_action']:,}", held_out=f"{each['held_out']:,}", needed=f"{each['needed']:,}",
         )  # fmt: skip
+
+
+def _is_used(each: Facts) -> bool:
+    """Whether an action of the plan is meant for anybody."""
+    return bool(each["customers"] or each["held_out"])
 
 
 def _action(wording: ReportWording, name: str, each: Facts, form: NumberFormat) -> dict[str, str]:
@@ -178,7 +192,7 @@ def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, 
         "gap": inputs.past.gap,
         "rows": [row for each in measured for row in _measured(wording, each)],
         "picture": _picture(wording, measured[:PICTURED]),
-        "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured],
+        "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured and not each.superseded_by],
         "notes": [note for each in measured for note in _notes(wording, each)],
     }
 

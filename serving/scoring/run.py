@@ -8,6 +8,7 @@ write the same scores again is skipped.
 from __future__ import annotations
 
 import json
+import logging
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
-from features.errors import DataError, RegularsError
+from features.errors import DataError, RegularsError, UsageError
 from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
 from features.outputs.layout import cutoff_name
@@ -47,11 +48,14 @@ from serving.scoring.winback import (
     winback_note,
     write_winback_features,
 )
+from training.evaluation.grade import grade_evaluation
 from training.registry.compatibility import learned_until
+from training.registry.models import load_evaluation
 
 if TYPE_CHECKING:
     from features.engines.spark import SparkEngine
 
+LOG = logging.getLogger(__name__)
 PACKAGES = ("duckdb", "lightgbm", "numpy", "pyarrow", "scipy")
 CHANGED_INPUT = {
     "models": "the champion",
@@ -252,7 +256,18 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
     settings = {"format": 1, "run": json_digest(job.identity), **job.identity["serving"]}
     spread = job.models.richest.bundle.spread
     spread_values = None if spread is None else json.loads(json.dumps(asdict(spread)))
-    return {**inputs, **settings, "models": models, "spread": spread_values, **facts}
+    grade = _grade(job.config, job.models.richest.version.run_id)
+    return {**inputs, **settings, "models": models, "spread": spread_values, "grade": grade, **facts}
+
+
+def _grade(config: Config, run_id: str) -> dict[str, Any] | None:
+    """The grade of the models by the test that their training logged; None if that cannot be read."""
+    try:
+        grade = grade_evaluation(load_evaluation(config, run_id))
+    except UsageError as problem:
+        LOG.warning("the scores get no grade: %s", problem)
+        return None
+    return None if grade is None else asdict(grade)
 
 
 def _publish(job: ScoringJob, run: ResumableRun, manifest: dict[str, Any], notes: tuple[str, ...]) -> Scores:

@@ -171,9 +171,10 @@ def _context(site: Site, request: Request) -> PageContext:
 def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
     figures = overview.overview_page(site, context.at)
-    notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
+    notices: dict[str, Any] = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
     history = over_time.history_charts(site, context.at)
     following = plan.next_plan(site, context.at)
+    notices |= {"changes": overview.changes_since(site, context.at), "graded": overview.grade_of(site, context.at)}
     return _page(
         site, request, "overview.html.j2", context=context, history=history, following=following, **figures, **notices
     )

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import DataError
-from features.snapshots.build import Snapshots
+from features.snapshots.build import KEYS, Snapshots
 from features.task import RETURN_LABELS, Window
-from training.data.heavy_values import value_limits
+from training.data.heavy_values import LABELS, value_limits
 
 YEAR, NEAR = Window(365), Window(20)
 MIN_PER_OUTCOME = 10
@@ -229,16 +229,27 @@ def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
     Raises:
         ValueError: A label is null.
     """
+    return _sample(snapshots, cutoffs, snapshots.names)
+
+
+def outcomes_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
+    """As `sample_at`, without features: these take most of the time and memory."""
+    return _sample(snapshots, cutoffs, [])
+
+
+def _sample(snapshots: Snapshots, cutoffs: Sequence[date], names: Sequence[str]) -> Sample:
     limits = value_limits(snapshots)
     moments = pa.array([datetime(c.year, c.month, c.day) for c in cutoffs], pa.timestamp("us"))  # noqa: DTZ001 (UTC)
-    rows = snapshots.labelled(snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments)))
+    wanted = {*KEYS, *names, *LABELS, *snapshots.task.longer, *RETURN_LABELS}
+    columns = snapshots.rows.select([name for name in snapshots.rows.column_names if name in wanted])
+    rows = snapshots.labelled(columns.filter(pc.is_in(columns["cutoff"], moments)))
     if rows["churned"].null_count:
         raise ValueError(f"some of {', '.join(map(str, cutoffs))} are not mature: their labels are null")
     dates = rows["cutoff"].to_numpy().astype("datetime64[D]").astype(np.int64)
     return Sample(
         customers=rows["customer_id"],
         dates=dates,
-        features=rows.select(snapshots.names),
+        features=rows.select(names),
         churned=rows["churned"].to_numpy().astype(float),
         value=np.minimum(rows["value"].fill_null(0.0).to_numpy().astype(float), limits["value"]),
         longer={name: np.minimum(rows[name].to_numpy().astype(float), limits[name]) for name in snapshots.task.longer},

@@ -5,10 +5,10 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "base_models": ["FittedBefore", "OutOfTimeFold", "has_money"],
+        "base_models": ["FittedBefore", "OutOfTimeFold", "fit_at_all_cutoffs", "has_money"],
         "calibration": ["LaterCutoffs"],
         "churn": ["ChurnClassifier"],
-        "ensemble": ["fit_ensemble"],
+        "ensemble": ["fit_ensemble", "sets_to_fit"],
         "everybody_alike": ["AlikeModels", "fit_everybody_alike"],
         "level_forecast": ["churn_levels", "unknown_level"],
         "lightgbm_base": ["FIXED", "LightGBMEstimator", "bin_features"],

@@ -28,8 +28,10 @@ from training.models.base_models import (
     FittedBefore,
     OutOfTimeFold,
     Parameters,
+    fit_at_all_cutoffs,
     fit_at_cutoffs,
     fit_base_models,
+    is_too_small,
     predict_margins,
     predict_out_of_time,
 )
@@ -131,13 +133,14 @@ def fit_ensemble(
 def _fit_ensemble(
     snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters, fitted: FittedBefore
 ) -> FittedEnsemble:
-    horizon = snapshots.task.horizon
+    horizon, seed = snapshots.task.horizon, config.training.seed
+    fit_at_all_cutoffs(sets_to_fit(snapshots, cutoffs), seed, parameters, fitted)
     out_of_time = tuple(
         predicted
         for fold in out_of_time_folds(cutoffs, horizon)
-        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, parameters, fitted))
+        if (predicted := predict_out_of_time(snapshots, seed, fold, parameters, fitted))
     )
-    base_models = fit_at_cutoffs(snapshots, cutoffs, config.training.seed, parameters, fitted)
+    base_models = fit_at_cutoffs(snapshots, cutoffs, seed, parameters, fitted)
     target = max(cutoffs) + horizon.delta
     calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval, target, horizon)
     if not out_of_time and base_models.spend:
@@ -149,12 +152,18 @@ def _fit_ensemble(
         "definitions": feature_definitions(snapshots.names),
         "cutoffs": [str(c) for c in sorted(cutoffs)],
         "heard": [str(h.fold.test) for h in out_of_time],
-        "seed": config.training.seed,
+        "seed": seed,
         "parameters": {name: dict(values) for name, values in parameters.items()},
         **({"quick": True} if config.training.quick else {}),
     }
     bundles = [_bundle(kind, base_models, calibration, snapshots, config.name, facts) for kind in kinds]
     return FittedEnsemble(bundles[0], bundles[1] if base_models.spend else None, out_of_time, base_models, horizon)
+
+
+def sets_to_fit(snapshots: Snapshots, cutoffs: Sequence[date]) -> list[tuple[Snapshots, Sequence[date]]]:
+    """The sets of cutoffs that `fit_ensemble` fits base models on, each with the snapshots as known then."""
+    folds = [f for f in out_of_time_folds(cutoffs, snapshots.task.horizon) if not is_too_small(snapshots, f)]
+    return [*((snapshots.as_known(fold.test), fold.train) for fold in folds), (snapshots, cutoffs)]
 
 
 def calibrate_ensemble(

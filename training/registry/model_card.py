@@ -14,6 +14,7 @@ from features.task import LapsedCohort
 from training.artifact.bundle import ModelBundle
 from training.evaluation import longer_horizons, metrics
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
+from training.evaluation.grade import grade_evaluation, grade_text
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels
@@ -46,6 +47,7 @@ def model_card_text(fitted: FittedModels, snapshots: Snapshots, config: Config, 
     name = escape_markdown(config.name)
     parts = [
         *_first_lines(fitted, name),
+        *_grade(fitted.evaluation),
         _purpose(fitted, snapshots),
         _data(fitted, snapshots, config),
         _procedure(fitted, config),
@@ -80,6 +82,14 @@ def _first_lines(fitted: FittedModels, name: str) -> list[str]:
         f"leavers ({share:.1%}) and the mean value of {fitted.split.all_cutoffs[-1]}, the newest cutoff whose outcome "
         "is known, for every customer, without reasons. The figures below are those of the models.\n",
     ]
+
+
+def _grade(evaluation: Evaluation) -> Iterator[str]:
+    """The grade with its sentence and its parts; nothing if it was not measured."""
+    if grade := grade_evaluation(evaluation):
+        parts = f"order {grade.order}, level {grade.level}, stability {grade.stability}; "
+        parts = parts if grade.skill else ""
+        yield f"**Grade {grade.letter}** ({parts}A is best, D is no skill). {grade_text(grade)}\n"
 
 
 def _purpose(fitted: FittedModels, snapshots: Snapshots) -> str:

@@ -22,7 +22,7 @@ __getattr__, __all__ = lazy_exports(
         "experiments": ["campaigns_page", "experiment_results"],
         "monitoring": ["models_page", "monitoring_page", "newest_alerts", "nightly_runs"],
         "over_time": ["history_charts"],
-        "overview": ["overview_page"],
+        "overview": ["changes_since", "grade_of", "overview_page"],
         "plan": [
             "CAMPAIGN_FILE",
             "LISTED",
