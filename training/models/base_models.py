@@ -20,7 +20,7 @@ from training.models.churn import ChurnClassifier
 from training.models.level_forecast import LevelSeries, churn_levels, forecast_level, money_levels
 from training.models.lightgbm_base import BinnedFeatures, LightGBMEstimator, bin_features
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
-from training.models.spend import SpendRegressor, positive_spend, temper_tail
+from training.models.spend import SpendRegressor, leavers_factor, positive_spend, temper_tail
 from training.side_by_side import run_side_by_side
 
 HALF_LIFE = 4.0  # of rows, in horizons
@@ -178,8 +178,8 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     if not has_money(snapshots):
         return BaseModels(levels, churn, ())
     returned = rows.churned == 0
+    spend = positive_spend(rows.spend[returned]) * leavers_factor(rows.spend, returned, weight)
     rows, weight = rows.take(returned), weight[returned]
-    spend = positive_spend(rows.spend)
     prior = level_prior(fit_spend_prior(rows.features, spend, weight), rows, spend, money_levels, horizon)
     tempered = temper_tail(spend, np.exp(prior.start))
     tuned = {**parameters.get("spend", {}), **fixed}
