@@ -17,7 +17,7 @@ from features.intake.customer_ids import known_names, output_id_rule
 from features.intake.identifiers import RULE_VERSION
 from serving.language.formats import task_terms
 from serving.scoring.score_tables import read_scores
-from serving.winback_text import lapsed_customer_text
+from serving.winback.text import lapsed_customer_text
 
 if TYPE_CHECKING:
     from features.intake.log import Business

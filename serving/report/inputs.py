@@ -31,8 +31,8 @@ from serving.report.history import read_history
 from serving.scoring.score_changes import ScoreChanges, compare_files
 from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores, read_scores
-from serving.scoring.winback_table import read_winback
 from serving.segmentation.advice import config_advice
+from serving.winback.table import read_winback
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation, load_run_params
 

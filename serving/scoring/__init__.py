@@ -21,7 +21,6 @@ __getattr__, __all__ = lazy_exports(
         ],
         "sinks": ["REASON_FORMATS", "delete_customer_rows", "reasons_as_text", "spreadsheet_table"],
         "spreadsheet_text": ["escape_formulas"],
-        "winback_table": ["WinbackScores", "read_winback"],
         "value_tiers": [
             "ALIKE_RULE",
             "AT_RISK",

@@ -35,7 +35,7 @@ from serving.scoring.parquet_rows import ParquetRows, open_parquet_rows
 from serving.scoring.predictions import Champions, model_features
 from serving.scoring.resumable_run import remove_folder
 from serving.scoring.score_tables import COMPRESSION, total_value_interval
-from serving.scoring.winback_table import WINBACK_SCHEMA, WinbackScores, last_tries, winback_rows_table
+from serving.winback.table import WINBACK_SCHEMA, WinbackScores, last_tries, winback_rows_table
 from training.registry.compatibility import is_outdated, learned_until
 from training.registry.models import Champion, load_champion
 from training.registry.winback_models import FADE, winback_config, winback_kind

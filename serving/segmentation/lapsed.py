@@ -11,10 +11,10 @@ from features.config.load import Config
 from features.task import Window
 from serving.language.messages import N_, get_language
 from serving.scoring.score_tables import Scores, read_scores
-from serving.scoring.winback_table import WinbackScores, read_winback
 from serving.segmentation import profiles
 from serving.segmentation.lifecycle_stages import ABSENT
 from serving.segmentation.transitions import GroupHistory
+from serving.winback.table import WinbackScores, read_winback
 
 ACTIVITY = "activity"
 ACTIVE, LAPSED = N_("active"), N_("lapsed")

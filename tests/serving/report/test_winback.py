@@ -8,7 +8,7 @@ from typing import Any
 
 from features.outputs.manifests import WinbackManifest
 from serving.report.winback import last_try_text, winback_section
-from serving.scoring.winback_table import winback_rows_table
+from serving.winback.table import winback_rows_table
 
 CUTOFF = date(2024, 6, 1)
 

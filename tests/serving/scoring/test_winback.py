@@ -13,7 +13,7 @@ from features.intake.log import opened
 from features.snapshots.lapsed import build_lapsed_snapshots
 from serving.privacy.forget import forget_customer
 from serving.scoring.winback import WinbackJob, plan_winback, score_winback, winback_note, write_winback_features
-from serving.scoring.winback_table import WINBACK_SCHEMA, WinbackScores, read_winback
+from serving.winback.table import WINBACK_SCHEMA, WinbackScores, read_winback
 from tests.shop import make_shop
 from training.registry import winback_models
 from training.train import _train_winback

@@ -26,7 +26,7 @@ from features.config.load import Config
 from features.outputs.layout import SCORE_MANIFEST
 from features.outputs.manifests import WinbackManifest, read_manifest
 from features.outputs.parquet_files import read_parquet
-from serving.scoring.columns import REASON_TYPE
+from training.artifact.reasons import REASON_TYPE
 
 WINBACK_SCHEMA = pa.schema(
     [

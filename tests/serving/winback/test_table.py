@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from serving.scoring.winback_table import WINBACK_SCHEMA, last_tries, winback_rows_table
+from serving.winback.table import WINBACK_SCHEMA, last_tries, winback_rows_table
 
 CUTOFF, SHARE, FADE, LIMIT = date(2024, 6, 1), 0.05, 1.5, 10_000
 

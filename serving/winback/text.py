@@ -14,7 +14,7 @@ from features.errors import printable
 from features.outputs.manifests import WinbackManifest
 from features.phrases import format_number
 from features.task import Window
-from serving.scoring.winback_table import read_winback
+from serving.winback.table import read_winback
 
 
 def lapsed_customer_text(config: Config, names: Collection[str], cutoff: date) -> str:

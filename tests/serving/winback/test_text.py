@@ -10,8 +10,8 @@ import pytest
 
 from features.config.load import Config
 from features.outputs.manifests import WinbackManifest
-from serving import winback_text
-from serving.scoring.winback_table import winback_rows_table
+from serving.winback import text as winback_text
+from serving.winback.table import winback_rows_table
 
 CUTOFF = date(2024, 6, 1)
 REASON = {"feature": "recency_days", "phrase": "days since", "reading": "last order 400 days ago", "contribution": -0.1}
