@@ -199,13 +199,13 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 @click.pass_obj
 def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     """Score every customer of a cutoff's cohort, with reasons; skipped if nothing has changed."""
+    from serving.scoring.lifetime_totals import lifetime_lines
     from serving.scoring.run import score_customers as run
     from serving.scoring.value_tiers import NO_SKILL
 
     scores = run(load_config(path), cutoff, contributions, resume)
-    if not scores.manifest.skill:
-        click.echo(NO_SKILL)
-    click.echo("\n".join(scores.notes), nl=bool(scores.notes))
+    lines = [*([] if scores.manifest.skill else [NO_SKILL]), *scores.notes, *lifetime_lines(scores.manifest)]
+    click.echo("\n".join(lines), nl=bool(lines))
     written = f"{scores.folder}: {scores.manifest.customers:,} customers"
     close_command(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 

@@ -7,7 +7,7 @@ is either before the cutoff or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
@@ -157,6 +157,23 @@ class Task:
         {'value_180d': Window(days=180)}
         """
         return {f"value_{horizon}": horizon for horizon in self.value_horizons}
+
+    def value_labels(self, spans: Sequence[Window] = ()) -> dict[str, Window]:
+        """The horizons of value labels beyond the task's own, ascending, by column.
+
+        Args:
+            spans: Further horizons, over which forecasts are compared with what came; those that are not longer than
+                the horizon are left out.
+
+        Returns:
+            Those of `longer`, and the spans.
+
+        >>> task = Task(Window(90), Cohort(Window(365)), Window(30), (Window(30),), value_horizons=(Window(180),))
+        >>> list(task.value_labels([Window(365), Window(90)]))
+        ['value_180d', 'value_365d']
+        """
+        wanted = {*self.value_horizons, *(span for span in spans if span > self.horizon)}
+        return {f"value_{horizon}": horizon for horizon in sorted(wanted)}
 
     def is_mature(self, cutoff: date, end: date) -> bool:
         """Return whether the label of `cutoff` is known by `end`, the first day without data.

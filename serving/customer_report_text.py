@@ -17,6 +17,8 @@ from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
 from serving.explanation.what_if import find_what_if, what_if_lines
 from serving.language.formats import task_terms
+from serving.language.messages import get_language
+from serving.scoring.lifetime_totals import is_lifetime, lifetime_name
 from serving.scoring.predictions import build_cohort, load_champions, model_features, predict_cohort
 from serving.scoring.value_tiers import NO_SKILL
 
@@ -93,6 +95,10 @@ def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
     for name, longer in config.task.to_task().longer.items():
         if name in columns:  # a horizon that no cutoff has completed is not in the model
             lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
+    english = get_language("en")
+    for name in (name for name in columns if is_lifetime(name)):
+        value, low, high = (format_number(columns[f"{name}{end}"], "money") for end in ("", "_low", "_high"))
+        lines.append(f"{lifetime_name(name, english).lower()}   {value} ({low} to {high})")
     lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 

@@ -50,6 +50,7 @@ from training.models.base_models import FittedBefore, OutOfTimeFold, fit_at_all_
 from training.models.churn import ChurnClassifier
 from training.models.ensemble import fit_ensemble, sets_to_fit
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
+from training.models.lifetime import with_lifetime
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
@@ -155,7 +156,7 @@ def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: 
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
-        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
+        value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
@@ -203,6 +204,16 @@ def _uncalibrated_note(evaluated: ModelBundle, final: ModelBundle) -> str:
         f"stacking weights and calibration, the registered one has {', '.join(calibrated_on)}. The figures show what "
         "the models can do without calibration; the calibration is not evaluated"
     )
+
+
+def _with_later_value(
+    value: ModelBundle | None, snapshots: Snapshots, config: Config, cutoffs: Sequence[date]
+) -> tuple[ModelBundle | None, tuple[str, ...]]:
+    """The final value model with its longer horizons and lifetime value, and notes on both."""
+    known = (cutoffs, snapshots.labels_end)
+    value, notes = with_longer_horizons(value, snapshots, config, *known)
+    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known)
+    return value, (*notes, *lifetime_notes)
 
 
 def _with_longer_horizons_then(

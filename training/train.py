@@ -29,6 +29,7 @@ from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
+from training.models.lifetime import label_spans
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -142,7 +143,8 @@ def train_models(
             return _train_winback_alone(log, config)
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        rows = build.build_snapshots(log, choice=choice)
+        spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs) if config.has_value else ()
+        rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
         lapsed = build_lapsed_snapshots(log, winback_rows(config)) if which == "all" else None
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])

@@ -19,6 +19,7 @@ from features.config.rfm_rules import groups_using
 from features.config.sections import (
     EngineConfig,
     FeaturesConfig,
+    LifetimeConfig,
     PrivacyConfig,
     Section,
     ServingConfig,
@@ -66,6 +67,7 @@ class Config(Section):
     identity: Identity | None = None
     features: FeaturesConfig = FeaturesConfig()
     task: TaskConfig = TaskConfig()
+    lifetime: LifetimeConfig = LifetimeConfig()
     engine: EngineConfig = EngineConfig()
     training: TrainingConfig = TrainingConfig()
     uplift: UpliftConfig = UpliftConfig()

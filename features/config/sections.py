@@ -17,6 +17,7 @@ from pydantic import (
     PlainSerializer,
     PrivateAttr,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -157,6 +158,29 @@ class TaskConfig(Section):
                 f"lapsed_within must be longer than active_within ({self.active_within}), found {limit}; or 'off'"
             )
         return self
+
+
+class LifetimeConfig(Section):
+    """[lifetime]: what customers are worth over years."""
+
+    months: tuple[Annotated[int, Field(ge=1, le=120)], ...] = Field(
+        (12, 24, 36),
+        description="horizons in months, ascending, for which lifetime value is predicted beside the whole life; "
+        "empty: no lifetime value",
+    )
+    discount: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="discount rate a year, for what comes after [task] horizon: 0.1 divides by 1.1 for each year"
+    )
+    margin: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="profit as a share of spend; with it, profit is scored beside value"
+    )
+
+    @field_validator("months")
+    @classmethod
+    def _check_months(cls, months: tuple[int, ...]) -> tuple[int, ...]:
+        if list(months) != sorted(set(months)):
+            raise ValueError(f"months must be distinct and ascending, found {', '.join(map(str, months))}")
+        return months
 
 
 class FeaturesConfig(Section):

@@ -34,6 +34,7 @@ __getattr__, __all__ = lazy_exports(
             "rewriting_advice",
         ],
         "ownership": ["require_output_folder"],
+        "parquet_rows": ["ParquetRows", "open_parquet_rows", "parquet_paths"],
         "parquet_files": ["open_parquet", "read_parquet"],
     },
 )

@@ -55,6 +55,7 @@ class ScoreManifest(Manifest):
         bases, drivers: For each kind the starting point of its contributions, and the cohort's strongest features.
         spread: What prediction intervals of totals need; None without money.
         grade: The figures of the models' grade (`training.evaluation.grade`); None if unknown.
+        lifetime: Totals of lifetime value, and how far labels reach; None without lifetime value.
         interval, run: The probability that prediction intervals hold; the digest of all that the files depend on.
     """
 
@@ -68,6 +69,7 @@ class ScoreManifest(Manifest):
     drivers: dict[str, list[dict[str, Any]]] = {}
     spread: dict[str, Any] | None = None
     grade: dict[str, Any] | None = None
+    lifetime: dict[str, Any] | None = None
     interval: float = 0.8  # the default of the config, which early versions did not record
     reasons: int = 0
     chunk: int = 0

@@ -43,6 +43,7 @@ class RowChoice:
         all_cutoffs: How many cutoffs there are.
         all_rows: About how many rows there are.
         columns: How many features there are.
+        spans: Further horizons of value labels that are wanted (`Task.value_labels`).
     """
 
     cutoffs: tuple[date, ...]
@@ -51,6 +52,7 @@ class RowChoice:
     all_cutoffs: int = 0
     all_rows: int = 0
     columns: int = 0
+    spans: tuple[Window, ...] = ()
 
     @property
     def note(self) -> str:

@@ -23,6 +23,7 @@ from features.feature import Feature
 from features.intake.log import Log
 from features.outputs.layout import SCORE_MANIFEST, cutoff_name
 from features.outputs.manifests import WinbackManifest, manifest_text, read_manifest
+from features.outputs.parquet_rows import ParquetRows, open_parquet_rows
 from features.snapshots.build import prepare_features
 from features.storage.atomic_files import atomic_folder, report_write_errors
 from features.storage.json_files import file_digest, has_digest, json_digest
@@ -31,7 +32,6 @@ from serving.explanation.contributions import compute_contributions, top_reasons
 from serving.language.feature_phrases import translate_features
 from serving.language.messages import get_language
 from serving.scoring.chunks import BLOCK_ROWS, part_file, row_ranges
-from serving.scoring.parquet_rows import ParquetRows, open_parquet_rows
 from serving.scoring.predictions import Champions, model_features
 from serving.scoring.resumable_run import remove_folder
 from serving.scoring.score_tables import COMPRESSION, total_value_interval
