@@ -231,7 +231,7 @@ def training_text(fitted: FittedModels) -> str:
     if grade := grade_evaluation(fitted.evaluation):
         lines += [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
-    lines.append(f"{'':<26}{'regulars (95% interval)':<30}{'better':<10}best of the simple baselines")
+    lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
         if OURS not in rows.index:
@@ -239,7 +239,7 @@ def training_text(fitted: FittedModels) -> str:
         mine, arrow = rows.loc[OURS], "higher" if metric in HIGHER_IS_BETTER else "nearer 0"
         baselines = {str(name): value for name, value in rows.value.items() if name != OURS and np.isfinite(value)}
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
-        lines.append(f"{title:<26}{cell:<30}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
+        lines.append(f"{title:<26}{cell:<34}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
@@ -256,7 +256,7 @@ def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
             before = row["horizon"]
             lines += ["", f"value over {before}, evaluated on {row['customers']:,} customers at {row['cutoff']}:"]
         cell = f"{row['value']:,.4g} ({row['low']:,.4g} to {row['high']:,.4g})"
-        lines.append(f"{TITLES[row['metric']]:<26}{cell:<30}{_best_baseline(row['metric'], row['baselines'])}".rstrip())
+        lines.append(f"{TITLES[row['metric']]:<26}{cell:<34}{_best_baseline(row['metric'], row['baselines'])}".rstrip())
     return lines
 
 

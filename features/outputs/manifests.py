@@ -17,6 +17,8 @@ from features.errors import DataError
 from features.outputs.manifest_entries import Count, FileName, NightStep, Part, Rows, SampleRatio, ScoringModel
 from features.storage.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
 
+SAMPLE_RATIO, OVERLAP, SAME_DRAW = "sample ratio", "overlap", "same draw"  # why nothing is learned from a measurement
+
 
 class OtherFormatError(DataError):
     """A manifest was written by another version of Regulars (exit code 3)."""
@@ -252,6 +254,7 @@ class Measurement(Manifest):
         withheld: Groups that are too small for a row, and how many customers held out would do.
         counted_up_to: By outcome, how much one customer counts in adjusted effects.
         experiment: For an experiment its test, its arms and the difference of their gains; None for other plans.
+        overlap: Later plans within the horizon, and the shares of both groups whom their actions reach.
     """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
@@ -276,6 +279,17 @@ class Measurement(Manifest):
     policy_since: date | None = None
     superseded_by: str | None = None
     experiment: dict[str, Any] | None = None
+    overlap: dict[str, Any] | None = None
+
+    @property
+    def refused_because(self) -> tuple[str, ...]:
+        """Why nothing is learned from it: 'sample ratio', 'overlap', 'same draw'; empty if it is evidence."""
+        reasons = {
+            SAMPLE_RATIO: self.sample_ratio["alarm"],
+            OVERLAP: bool(self.overlap and self.overlap["alarm"]),
+            SAME_DRAW: self.policy_since is not None,
+        }
+        return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 class MonitoringRecord(Manifest):

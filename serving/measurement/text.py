@@ -12,6 +12,7 @@ from serving.language.messages import ENGLISH
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, PLAIN, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.measurement.measure import PlanMeasurement
+from serving.measurement.refusals import refusal_sentences
 
 COVARIATES = {
     "before": "spend in the horizon before the plan",
@@ -61,6 +62,14 @@ def _head(measured: PlanMeasurement) -> list[str]:
             f"NOTE: an earlier version of Regulars held out the same customers in each plan of this campaign since "
             f"{since}. The effect is that of all these plans together, not of this one alone, so it is adjusted only "
             "for what was known before the first of them. A new plan draws its own holdout"
+        )
+    lines += [f"NOTE: {each}" for each in refusal_sentences(Measurement.model_validate(facts), ENGLISH)]
+    overlap = facts["overlap"]
+    if overlap["plans"] and not overlap["alarm"]:
+        lines.append(
+            f"NOTE: its outcomes overlap with those of {', '.join(overlap['plans'])}, whose actions reach "
+            f"{overlap['treated']:.0%} of the customers with an action and {overlap['held_out']:.0%} of those held "
+            "out; the effect includes what follows"
         )
     if missing := facts["customers"]["missing"]:
         lines.append(f"NOTE: {missing:,} customers of the plan are not in the log, and are left out")
@@ -156,7 +165,7 @@ def _arm_ratio(checks: Facts) -> list[str]:
     return [
         line,
         "ALARM: sample-ratio mismatch: the sizes of the arms do not fit the randomisation; no figure below can be "
-        "trusted, and nothing is learned from it",
+        "trusted",
     ]
 
 
@@ -167,6 +176,9 @@ def _arms(measured: PlanMeasurement) -> Iterator[list[str]]:
     rows = [head]
     for name in facts["experiment"]["order"]:
         arm = facts["experiment"]["arms"][name]
+        if not arm["customers"]:
+            rows.append((name, "0", *["–"] * (len(head) - 2)))
+            continue
         value = [f"{arm['mean_value']:,.2f}"] if money else []
         rows.append((name, f"{arm['customers']:,}", f"{arm['cost']:,.2f}", f"{arm['mean_return']:.1%}", *value))
     yield [f"the arms within {facts['days']} days", *_aligned(rows, (1, 2, 3, 4))]

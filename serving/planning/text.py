@@ -13,6 +13,7 @@ from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import ENGLISH
 from serving.planning.eligibility import NO_ACTION
+from serving.planning.experiment import NOT_DRAWN, NOT_EVERY_ARM
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
 from serving.planning.promise import evidence_sentences, exploring_sentences, pilot_sentence
@@ -57,7 +58,8 @@ def _customer_lines(facts: PlanManifest) -> list[str]:
         f"{'in the experiment' if facts.experiment else 'eligible'}, {count['held_out']:,} of them held out, "
         f"{count['with_action']:,} with an action"
     ]
-    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason != NO_ACTION}
+    quiet = (NO_ACTION, NOT_EVERY_ARM, NOT_DRAWN)
+    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason not in quiet}
     lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
     for action, closed in facts.closed.items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
@@ -189,7 +191,13 @@ def _money_lines(facts: PlanManifest) -> list[str]:
 
 
 def _source_notes(facts: PlanManifest) -> list[str]:
-    sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED, INTERPOLATED, UNKNOWN}
+    sources = {a["source"] for a in facts.actions.values()} - {
+        "measured",
+        "observational",
+        ASSUMED,
+        INTERPOLATED,
+        UNKNOWN,
+    }
     lines = [f"NOTE: {each}" for each in evidence_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
     lines += [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"

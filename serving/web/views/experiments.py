@@ -13,6 +13,7 @@ from serving.campaigns.wording import belief_rows, campaign_rows, finding_senten
 from serving.charts.cells import interval_cell
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_, Language
+from serving.measurement.refusals import refusal_sentences
 from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest
 from serving.web.views.plan import plan_names
 
@@ -137,6 +138,7 @@ def _minus(text: str) -> str:
 
 def _checks(facts: Measurement, tr: Language) -> Any:
     """Yield the checks of validity: (passed, sentence)."""
+    yield from ((False, sentence) for sentence in refusal_sentences(facts, tr))
     if facts.sample_ratio["alarm"]:
         yield (False, tr("Sample-ratio mismatch: do not trust any figure here until its cause is known."))
     else:
@@ -153,15 +155,6 @@ def _checks(facts: Measurement, tr: Language) -> Any:
                 meant=f"{exposure['meant']:,}", action=action, got=f"{exposure['got']:,}",
             )  # fmt: skip
             yield exposure["got"] >= 0.9 * exposure["meant"], text
-    if facts.policy_since:
-        yield (
-            False,
-            tr(
-                "The same customers were held out in each plan of the campaign since {day}, so the effect is that of "
-                "all these plans together.",
-                day=facts.policy_since,
-            ),
-        )
     contaminated = facts.contamination.get("contacted", 0)
     if contaminated:
         yield False, tr("{n} customers in the holdout were contacted.", n=f"{contaminated:,}")
