@@ -16,6 +16,7 @@ __getattr__, __all__ = lazy_exports(
             "cutoff_of",
             "plan_name",
         ],
+        "manifest_entries": ["Count", "Part", "ScoringModel"],
         "manifests": [
             "Manifest",
             "Measurement",
@@ -30,7 +31,6 @@ __getattr__, __all__ = lazy_exports(
             "SegmentManifest",
             "SupersededPlan",
             "UpliftManifest",
-            "WinbackManifest",
             "manifest_text",
             "read_manifest",
             "read_required_manifest",

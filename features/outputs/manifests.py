@@ -117,32 +117,6 @@ class SegmentManifest(Manifest):
     skill: bool = True
 
 
-class WinbackManifest(Manifest):
-    """`winback/cutoff=D/_manifest.json`: the lapsed customers of a scored cutoff.
-
-    Attributes:
-        returns: How many are expected to come back within a horizon.
-        value, value_low, value_high: The expected value of all, with its interval; None without money.
-        in_time: How many have a last day to try that is not past, or none, because their chance does not fall so far.
-        last_try, fade: The probability below which it is too late; by which power of the silence the odds fall.
-    """
-
-    AGAIN: ClassVar[str] = "regulars score --cutoff {cutoff}"
-
-    customers: Count
-    parts: list[Part]
-    model: ScoringModel
-    returns: float
-    value: float | None = None
-    value_low: float | None = None
-    value_high: float | None = None
-    in_time: Count = 0
-    last_try: float
-    fade: float
-    run: str
-    language: str = "en"
-
-
 class UpliftManifest(Manifest):
     """`uplift/cutoff=D/_manifest.json`: the model that estimated the effects, and the checksum of effects.parquet.
 
@@ -329,7 +303,7 @@ WRITTEN_BY: Mapping[str, type[Manifest]] = {
     "scores": ScoreManifest,
     "contributions": ScoreManifest,
     "csv": ScoreManifest,
-    "winback": WinbackManifest,
+    "winback": ScoreManifest,
     "segments": SegmentManifest,
     "uplift": UpliftManifest,
     "plans": PlanManifest,

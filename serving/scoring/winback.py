@@ -22,7 +22,7 @@ from features.errors import DataError, RegularsError
 from features.feature import Feature
 from features.intake.log import Log
 from features.outputs.layout import SCORE_MANIFEST, cutoff_name
-from features.outputs.manifests import WinbackManifest, manifest_text, read_manifest
+from features.outputs.manifests import manifest_text, read_manifest
 from features.outputs.parquet_rows import ParquetRows, open_parquet_rows
 from features.snapshots.build import prepare_features
 from features.storage.atomic_files import atomic_folder, report_write_errors
@@ -35,7 +35,7 @@ from serving.scoring.chunks import BLOCK_ROWS, part_file, row_ranges
 from serving.scoring.predictions import Champions, model_features
 from serving.scoring.resumable_run import remove_folder
 from serving.scoring.score_tables import COMPRESSION, total_value_interval
-from serving.winback.table import WINBACK_SCHEMA, WinbackScores, last_tries, winback_rows_table
+from serving.winback.table import WINBACK_SCHEMA, WinbackManifest, WinbackScores, last_tries, winback_rows_table
 from training.registry.compatibility import is_outdated, learned_until
 from training.registry.models import Champion, load_champion
 from training.registry.winback_models import FADE, winback_config, winback_kind

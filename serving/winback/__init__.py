@@ -5,7 +5,14 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "table": ["WINBACK_SCHEMA", "WinbackScores", "last_tries", "read_winback", "winback_rows_table"],
+        "table": [
+            "WINBACK_SCHEMA",
+            "WinbackManifest",
+            "WinbackScores",
+            "last_tries",
+            "read_winback",
+            "winback_rows_table",
+        ],
         "text": ["lapsed_customer_text"],
     },
 )

@@ -17,14 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from features.config.load import Config
 from features.outputs.layout import SCORE_MANIFEST
-from features.outputs.manifests import WinbackManifest, read_manifest
+from features.outputs.manifest_entries import Count, Part, ScoringModel
+from features.outputs.manifests import Manifest, read_manifest
 from features.outputs.parquet_files import read_parquet
 from training.artifact.reasons import REASON_TYPE
 
@@ -43,6 +44,32 @@ WINBACK_SCHEMA = pa.schema(
         ("winback_model", pa.string()),
     ]
 )
+
+
+class WinbackManifest(Manifest):
+    """`winback/cutoff=D/_manifest.json`: the lapsed customers of a scored cutoff.
+
+    Attributes:
+        returns: How many are expected to come back within a horizon.
+        value, value_low, value_high: The expected value of all, with its interval; None without money.
+        in_time: How many have a last day to try that is not past, or none, because their chance does not fall so far.
+        last_try, fade: The probability below which it is too late; by which power of the silence the odds fall.
+    """
+
+    AGAIN: ClassVar[str] = "regulars score --cutoff {cutoff}"
+
+    customers: Count
+    parts: list[Part]
+    model: ScoringModel
+    returns: float
+    value: float | None = None
+    value_low: float | None = None
+    value_high: float | None = None
+    in_time: Count = 0
+    last_try: float
+    fade: float
+    run: str
+    language: str = "en"
 
 
 @dataclass(frozen=True)

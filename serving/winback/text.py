@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 
 from features.config.load import Config
 from features.errors import printable
-from features.outputs.manifests import WinbackManifest
 from features.phrases import format_number
 from features.task import Window
-from serving.winback.table import read_winback
+from serving.winback.table import WinbackManifest, read_winback
 
 
 def lapsed_customer_text(config: Config, names: Collection[str], cutoff: date) -> str:

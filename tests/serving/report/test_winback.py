@@ -6,9 +6,8 @@ from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
-from features.outputs.manifests import WinbackManifest
 from serving.report.winback import last_try_text, winback_section
-from serving.winback.table import winback_rows_table
+from serving.winback.table import WinbackManifest, winback_rows_table
 
 CUTOFF = date(2024, 6, 1)
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from features.config.load import Config
-from features.outputs.manifests import WinbackManifest
 from serving.winback import text as winback_text
-from serving.winback.table import winback_rows_table
+from serving.winback.table import WinbackManifest, winback_rows_table
 
 CUTOFF = date(2024, 6, 1)
 REASON = {"feature": "recency_days", "phrase": "days since", "reading": "last order 400 days ago", "contribution": -0.1}
