@@ -239,7 +239,12 @@ class PromoteConfig(Section):
 class TrainingConfig(Section):
     """[training]: how models are tuned and trained."""
 
-    trials: int = Field(25, ge=0, description="number of Optuna trials for each model; 0: default hyperparameters")
+    trials: int = Field(
+        25,
+        ge=0,
+        description="most Optuna trials for each model; a search ends earlier when ten in a row brought nothing but "
+        "noise; 0: default hyperparameters",
+    )
     seed: int = Field(7, ge=0, description="seed of all random numbers")
     timeout: int = Field(
         0,

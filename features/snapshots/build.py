@@ -350,9 +350,9 @@ def _rows_with_cache(
     if not to_build:
         return ibis.union(*cached.values()), engine.store("orders", order_days(tables)), len(cached)
     built = build_cohort_features(tables, task, to_build, engine, own)
-    rows = engine.store("built", built.rows)
+    rows = engine.store("built", built.rows.order_by("cutoff", "customer_id"))  # DuckDB keeps the order of a table
     for cutoff in to_build:
-        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
+        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp"))
         if not cache.store_part(cutoff, keys[cutoff], partial(engine.write_parquet, part)):
             break
     cache.remove_oldest()
