@@ -305,6 +305,7 @@ WRITTEN_BY: Mapping[str, type[Manifest]] = {
     "scores": ScoreManifest,
     "contributions": ScoreManifest,
     "csv": ScoreManifest,
+    "winback": ScoreManifest,
     "segments": SegmentManifest,
     "uplift": UpliftManifest,
     "plans": PlanManifest,

@@ -22,7 +22,7 @@ from features.storage.atomic_files import write_text_atomically
 from serving.charts import STATIC, TotalsWording, charts_over_cutoffs
 from serving.language.messages import get_language
 from serving.markdown import mark_code
-from serving.report import customer_list, data, drivers, lifetime, plans, segments, summary
+from serving.report import customer_list, data, drivers, lifetime, plans, segments, summary, winback
 from serving.report.customer_file import write_customer_file
 from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
@@ -102,6 +102,7 @@ def render_report(inputs: ReportInputs, files: ReportFiles = NO_FILES) -> str:
         lifetime=lifetime.lifetime_section(wording, inputs),
         rules=scores.manifest.segment_rules,
         at_risk=customer_list.customers_at_risk(wording, inputs, weight) if scores.manifest.skill else [],
+        winback=winback.winback_section(wording, inputs),
         printed=customer_list.PRINTED,
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),

@@ -23,14 +23,16 @@ TITLES = {
     "rfm_group": N_("RFM group"),
     "micro_segment": N_("Micro-segment"),
     "tier": N_("Tier"),
+    "activity": N_("Active and lapsed"),
 }
 MOVED = {
     "segment": N_("Transitions between segments since {day}"),
     "stage": N_("Moves through the lifecycle since {day}"),
     "rfm_group": N_("Largest transitions between RFM groups since {day}"),
+    "activity": N_("Transitions between active and lapsed since {day}"),
 }
 STORIES = ("stage", "rfm_group", "micro_segment")
-MATRICES, LISTED = ("stage", "segment"), ("rfm_group",)
+MATRICES, LISTED = ("stage", "segment", "activity"), ("rfm_group",)
 SHADES, MOST_MOVES, MOST_CARDS = 4, 5, 40
 MEANING = {
     "lifecycle": {

@@ -19,6 +19,7 @@ TITLES = {
     "micro_segment": N_("micro-segments"),
     "tier": N_("value tiers"),
     "segment": N_("segments by risk and tier"),
+    "activity": N_("active and lapsed"),
 }
 STORIES = ("rfm_group", "stage", "micro_segment")  # whose profiles are printed; segments.json has all
 PREFERRED, TOP = "_preferred", 3
@@ -97,7 +98,7 @@ def _movement(segmentation: Segmentation) -> Iterator[str]:
         yield f"{'from':<20}" + "".join(f"{name:>11}" for name in LIFECYCLE_STAGES)
         for name in [n for n in (*LIFECYCLE_STAGES, NOT_YET) if any(a == n for a, _ in counts)]:
             yield f"{name:<20}" + "".join(f"{counts.get((name, to), 0):>11,}" for to in LIFECYCLE_STAGES)
-    for name in ("rfm_group", "segment"):
+    for name in ("rfm_group", "segment", "activity"):
         moved = [r for r in last if r["segmentation"] == name and r["from_segment"] not in (r["to_segment"], NOT_YET)]
         top = sorted(moved, key=lambda r: (-r["customers"], r["from_segment"], r["to_segment"]))[:LISTED]
         if top:

@@ -22,6 +22,7 @@ TITLES = {
     "tier": N_("Value tiers"),
     "segment": N_("Segments by risk and tier"),
     "micro_segment": N_("Micro-segments"),
+    "activity": N_("Active and lapsed"),
 }
 CARD = (
     "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
