@@ -29,7 +29,7 @@ from serving.command_line import (
 from serving.web.accounts.command import users
 
 DAY = DayType()
-MODELS = click.Choice(["all", "churn", "value", "uplift"])
+MODELS = click.Choice(["all", "churn", "value", "uplift", "winback"])
 
 
 @click.group(cls=CommandGroup, sections=SECTIONS, commands=[users], epilog=EXIT_CODES)
@@ -126,7 +126,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     else:
         say = partial(click.echo, err=True)
         settled = trained = room.train_models(load_config(path), which, resume=resume, quick=quick, report_line=say)
-        click.echo(room.training_text(trained.fitted))
+        click.echo(room.training_run_text(trained))
     if compare:
         click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:

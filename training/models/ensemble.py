@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from features.config.load import Config
 from features.definitions import feature_definitions
 from features.snapshots.build import Snapshots
-from features.task import Window
+from features.task import LapsedCohort, Window
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import SURE
 from training.artifact.spread import Spread
@@ -272,6 +272,7 @@ def _bundle(
             "horizon": str(task.horizon),
             "churn": task.churn,
             "active_within": str(task.cohort.active_within),
+            **({"silent_for": str(task.cohort.silent_for)} if isinstance(task.cohort, LapsedCohort) else {}),
             "every": str(task.every),
             "windows": [str(w) for w in task.windows],
             "value_horizons": [str(w) for w in task.value_horizons],
