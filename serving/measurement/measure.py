@@ -27,6 +27,7 @@ from serving.measurement.arm_contrasts import experiment_facts
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
+from serving.measurement.overlap import overlapping_plans
 from serving.planning.plan import Plan, read_plan
 from serving.planning.rules import plan_reference
 
@@ -100,8 +101,9 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         config = log.config
         plan = find_plan(config, name)
         executed = load_executed_plan(log, plan, other_log)
+        overlap = overlapping_plans(config, executed)
     effects = measured_effects(executed)
-    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn}
+    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn, "overlap": overlap}
     target, earlier = plan.folder / MEASUREMENT, _earlier(plan.folder / MEASUREMENT)
     with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(effects.rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
@@ -140,6 +142,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
     return {
         "format": FORMAT,
         "name": plan.manifest.name,
+        **({"currency": plan.manifest.currency} if plan.manifest.currency else {}),
         "campaign": plan.campaign,
         "cutoff": str(plan.cutoff),
         "horizon_days": executed.horizon.days,
