@@ -10,7 +10,7 @@ __getattr__, __all__ = lazy_exports(
         "churn": ["ChurnClassifier"],
         "ensemble": ["fit_ensemble"],
         "everybody_alike": ["AlikeModels", "fit_everybody_alike"],
-        "level_forecast": ["churn_levels", "unknown_level"],
+        "level_forecast": ["churn_levels", "forecast_level", "money_levels", "unknown_level"],
         "lightgbm_base": ["FIXED", "LightGBMEstimator", "bin_features"],
         "linear_prior": ["churn_loss", "spend_loss"],
         "longer_horizons": ["value_over", "with_longer_horizons"],
