@@ -9,6 +9,7 @@ import shlex
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,14 +26,13 @@ from serving.command_line import (
     close_command,
     run_program,
 )
+from serving.web.accounts.command import users
 
 DAY = DayType()
-MODELS = click.Choice(["all", "churn", "value", "uplift"])
+MODELS = click.Choice(["all", "churn", "value", "uplift", "winback"])
 
 
-@click.group(
-    cls=CommandGroup, sections=SECTIONS, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=CommandGroup, sections=SECTIONS, commands=[users], epilog=EXIT_CODES)
 @click.option("-c", "--config", "path", default=DEFAULT_CONFIG, show_default=True, help="The config file.")
 @click.version_option(package_name="regulars")
 @click.pass_context
@@ -64,9 +64,8 @@ def init(path: str, source: str, table: str) -> None:
 
     guess = write_guessed_config(source, Path(path), table, get_language)
     click.echo("".join(f"NOTE: {printable(note)}\n" for note in guess.notes), nl=False, err=True)
-    close_command(
-        f"{path}: read it and {'answer its questions' if guess.complete else 'fill it in'}", "regulars check", path
-    )
+    then = "answer its questions" if guess.complete else "fill it in"
+    close_command(f"{path}: read it and {then}", "regulars check", path)
 
 
 @cli.command(epilog="Example: regulars check --leaks")
@@ -127,7 +126,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     else:
         say = partial(click.echo, err=True)
         settled = trained = room.train_models(load_config(path), which, resume=resume, quick=quick, report_line=say)
-        click.echo(room.training_text(trained.fitted))
+        click.echo(room.training_run_text(trained))
     if compare:
         click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:
@@ -198,13 +197,13 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 @click.pass_obj
 def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     """Score every customer of a cutoff's cohort, with reasons; skipped if nothing has changed."""
+    from serving.scoring.lifetime_totals import lifetime_lines
     from serving.scoring.run import score_customers as run
     from serving.scoring.value_tiers import NO_SKILL
 
     scores = run(load_config(path), cutoff, contributions, resume)
-    if not scores.manifest.skill:
-        click.echo(NO_SKILL)
-    click.echo("\n".join(scores.notes), nl=bool(scores.notes))
+    lines = [*([] if scores.manifest.skill else [NO_SKILL]), *scores.notes, *lifetime_lines(scores.manifest)]
+    click.echo("\n".join(lines), nl=bool(lines))
     written = f"{scores.folder}: {scores.manifest.customers:,} customers"
     close_command(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
@@ -230,11 +229,8 @@ def uplift(path: str, cutoff: date) -> None:
     from serving.effects import uplift_scores
 
     scores = uplift_scores.write_uplift_scores(load_config(path), cutoff)
-    close_command(
-        f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}",
-        f"regulars plan --cutoff {cutoff} --budget B",
-        path,
-    )
+    written = f"{scores.file}: {uplift_scores.uplift_scores_text(scores)}"
+    close_command(written, f"regulars plan --cutoff {cutoff} --budget B", path)
 
 
 @cli.command(epilog="Example: regulars explain C-1042 --cutoff 2024-06-01")
@@ -253,34 +249,37 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @cli.command(epilog="Example: regulars plan --cutoff 2024-06-01 --budget 5000")
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
-@click.option(
-    "--campaign", help="Name of the plan; by default the config's. It takes the place of other plans of the cutoff."
-)
+@click.option("--campaign", help="Name of the plan, which takes the place of other plans of the cutoff.")
+@click.option("--test", metavar="ARMS", help="An experiment: 'mail vs call', 'mail vs nothing', 'channel x depth'.")
+@click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan's manifest as one JSON object instead of text.")
 @click.pass_obj
-def plan(path: str, cutoff: date, budget: float | None, campaign: str | None) -> None:
-    """Choose one action or none for each customer within a budget, with a randomised holdout."""
-    from serving.planning.plan import make_plan as run
+def plan(path: str, cutoff: date, as_json: bool, **options: Any) -> None:
+    """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
+    from serving.planning.plan import make_plan
     from serving.planning.text import plan_text
 
-    result = run(load_config(path), cutoff, budget, campaign)
-    click.echo(plan_text(result))
-    close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
+    result = make_plan(load_config(path), cutoff, **options)
+    click.echo(json_line(result.manifest.to_dict()) if as_json else plan_text(result))
+    if not as_json:
+        close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars measure 2024-06-01")
 @click.argument("plan")
 @click.option("--other-log", is_flag=True, help="Accept a log whose past differs from the one that the plan used.")
+@click.option("--json", "as_json", is_flag=True, help="Print measured.json as one JSON object instead of text.")
 @click.pass_obj
-def measure(path: str, plan: str, other_log: bool) -> None:
+def measure(path: str, plan: str, other_log: bool, as_json: bool) -> None:
     """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan."""
-    from serving.measurement.measure import measure_plan as run
-    from serving.measurement.measure import refuse_sample_ratio_mismatch
+    from serving.measurement.measure import measure_plan, refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
-    measured = run(load_config(path), plan, other_log)
-    click.echo(measurement_text(measured))
-    then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
-    close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
+    measured = measure_plan(load_config(path), plan, other_log)
+    click.echo(json_line(measured.facts) if as_json else measurement_text(measured))
+    if not as_json:
+        then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
+        close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_sample_ratio_mismatch(measured)
 
 
@@ -346,13 +345,9 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
 
 
 @cli.command(epilog="Example: regulars app --port 8080")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; one others can reach needs a token."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; a wider one needs https.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8501, show_default=True, help="0 chooses a free port.")
-@click.option(
-    "--allow-host", "also", multiple=True, metavar="NAME", help="Another host name of the pages, such as a proxy's."
-)
+@click.option("--allow-host", "also", multiple=True, metavar="NAME", help="Another host name, such as a proxy's.")
 @click.pass_obj
 def app(path: str, host: str, port: int, also: tuple[str, ...]) -> None:
     """Show the output folder as read-only web pages on this machine."""
@@ -382,11 +377,12 @@ def forget(path: str, customer: str, yes: bool) -> None:
 @click.option("--days", default=730, show_default=True, help="Length of the log in days.")
 @click.option("--start", type=DAY, default="2023-01-01", show_default=True, help="First day of the log.")
 @click.option("--seed", default=7, show_default=True, help="Seed of all random numbers.")
-def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
+@click.option("--kind", default="shop", show_default=True, help="shop, groceries, subscription, app or b2b.")
+def simulate(customers: int, out: str, **options: Any) -> None:
     """Write a simulated business, with the truth behind it in a folder of its own."""
     from features.simulation.simulate import simulate_business
 
-    business = simulate_business(Path(out), customers, days=days, start=start, seed=seed)
+    business = simulate_business(Path(out), customers, **options)
     counts = f"{business.events:,} events and {business.contacts:,} contacts of {business.customers:,} customers"
     close_command(f"{business.folder}: {counts}", "regulars check", str(business.config))
 

@@ -8,8 +8,7 @@ is the truth. The baselines learn from the same rows and are evaluated on the sa
     python benchmarks/accuracy.py --rolling [--cutoffs N] [--customers N] [--data DIR] [LOG ...]
 
 With `--rolling`, everything is repeated at past cutoffs, also on policies and on simulated shops, with default
-parameters (no trials): see `benchmarks/rolling.py`. `--rolling totals` counts how many totals of small simulated shops
-lie in their intervals.
+parameters (no trials): see `benchmarks/rolling.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from benchmarks import rolling  # noqa: E402
 from benchmarks.lapse import load_lapse_config  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
-LAPSE, TOTALS = "lapse", "totals"
+LAPSE = "lapse"
 DATA_SOURCES = {
     "cdnow": "cdnow_master.csv.gz: Bruce Hardie's site (brucehardie.com/datasets, 'CDNOW'), or the PyPI package "
     "`lifetimes`; comma-separated, with the header customer_id,date,number_of_cds,dollar_value",
@@ -99,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     done = 0
     with tempfile.TemporaryDirectory() as folder:
         for log in options.logs or list(DATA_SOURCES):
-            config = _config(log, options.data, options.trials, Path(folder))
+            config = load_benchmark_config(log, options.data, options.trials, Path(folder))
             if config is None:
                 print(f"skipped {log}, its data are not there. Where to get them: {DATA_SOURCES[log]}", file=sys.stderr)
                 continue
@@ -114,9 +113,6 @@ def _rolling(options: argparse.Namespace) -> int:
     compared: dict[str, Mapping[str, rolling.Comparison]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for log in options.logs or [*DATA_SOURCES, LAPSE, *rolling.SHOPS]:
-            if log == TOTALS:
-                print(rolling.coverage_of_totals(Path(folder) / "totals", options.shops), flush=True)
-                continue
             config = _rolling_config(log, options, Path(folder))
             if config is None:
                 print(f"skipped {log}: its data are not there", file=sys.stderr)
@@ -133,7 +129,7 @@ def _rolling(options: argparse.Namespace) -> int:
 def _rolling_config(log: str, options: argparse.Namespace, folder: Path) -> Config | None:
     if log in rolling.SHOPS:
         return rolling.simulate_shop(rolling.SHOPS[log], folder / log, options.customers, rolling.SEED + 1)
-    return load_lapse_config(options.data, 0) if log == LAPSE else _config(log, options.data, 0, folder)
+    return load_lapse_config(options.data, 0) if log == LAPSE else load_benchmark_config(log, options.data, 0, folder)
 
 
 def measure_log(config: Config) -> LogAccuracy:
@@ -213,7 +209,7 @@ def _refuse_different_features(now: Snapshots, later: Snapshots) -> None:
         raise UsageError("the cohort or its features changed when the log was cut at the cutoff: something looks ahead")
 
 
-def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
+def load_benchmark_config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
     """A log's config with the path of its data, or None if the data are absent."""
     if log == "complete_journey":
         try:
@@ -236,9 +232,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rolling", action="store_true", help="evaluate at rolling cutoffs, without trials")
     parser.add_argument("--cutoffs", type=int, default=8, help="with --rolling: most test cutoffs a log (8)")
     parser.add_argument("--customers", type=int, default=8_000, help="with --rolling: most customers a log (8000)")
-    parser.add_argument("--shops", type=int, default=40, help="with --rolling totals: simulated shops (40)")
     options = parser.parse_args(arguments)
-    known = [*DATA_SOURCES, *([LAPSE, *rolling.SHOPS, TOTALS] if options.rolling else [])]
+    known = [*DATA_SOURCES, *([LAPSE, *rolling.SHOPS] if options.rolling else [])]
     if unknown := set(options.logs) - set(known):
         parser.error(f"no such log: {', '.join(sorted(unknown))}; expected {', '.join(known)}")
     return options

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from scipy.stats import binomtest
 
 from features.audit import audit
 from features.config.load import Config, load_config
@@ -35,15 +34,14 @@ from training.data.prediction import Prediction
 from training.data.time_split import Fold, Sample, out_of_time_folds, sample_at, training_sample
 from training.evaluation.baselines import BASELINES, PLAIN_LIGHTGBM
 from training.evaluation.evaluate import OURS, bootstrap_weights
+from training.evaluation.leavers import EXPECTED, evaluate_leavers
 from training.evaluation.metrics import decile_error
 from training.evaluation.tenure_hazard import baselines_for
 from training.models.base_models import BaseModels, OutOfTimeFold, Parameters, has_money, predict_out_of_time
-from training.models.ensemble import calibrate_ensemble
+from training.models.ensemble import EnsembleCalibration, calibrate_ensemble
 from training.models.spend import GainRegressor
 
 RESAMPLES, SEED = 300, 0
-EVERY = {"every": Window(60)}
-FEW_TREES = {kind: {"n_estimators": 30, "learning_rate": 0.15} for kind in ("churn", "spend")}
 METRICS = {
     "brier": "Brier score",
     "deviance": "deviance",
@@ -90,6 +88,24 @@ SHOPS = {
 
 
 @dataclass(frozen=True)
+class CustomerCoverage:
+    """How many customers' values lie in their prediction intervals.
+
+    A customer whose probability of nothing is above the wanted coverage has an interval that begins at 0 and holds the
+    value with that probability at least. No interval that holds 0 can do with less.
+
+    Attributes:
+        share: Of all customers.
+        least: The coverage of all customers that is expected if each interval holds as little as it can.
+        of_open: Of the customers whose probability of nothing is below the wanted coverage; NaN if there are none.
+    """
+
+    share: float
+    least: float
+    of_open: float
+
+
+@dataclass(frozen=True)
 class TestCutoff:
     """Predictions of all models for the customers of one cutoff.
 
@@ -97,15 +113,17 @@ class TestCutoff:
         cutoff: The cutoff.
         truth: The customers (n rows) with their labels.
         predictions: By model.
+        leavers_interval: Of the number of leavers.
         total_interval: Of the total value; None without money.
-        covered: Share of the customers whose value lies in their prediction interval; None without money.
+        covered: Of the customers' values; None without money.
     """
 
     cutoff: date
     truth: Sample
     predictions: Mapping[str, Prediction]
+    leavers_interval: tuple[float, float]
     total_interval: tuple[float, float] | None
-    covered: float | None
+    covered: CustomerCoverage | None
 
 
 @dataclass(frozen=True)
@@ -260,15 +278,16 @@ class Rolling:
         if own is None:
             return None
         models = BaseModels({}, (Margin(),) * own.churn.shape[1], (Margin(),) * own.spend.shape[1])
-        calibration = calibrate_ensemble(heard, models, self.inside, max(fold.train) + horizon.delta, horizon)
+        ensemble = _Calibrated(models, self.inside, horizon)
+        calibration = ensemble.on(heard, max(fold.train) + horizon.delta)
         prediction, truth = calibration.predict(own), own.truth
+        leavers = ensemble.leavers_interval(heard, own, prediction)
         if prediction.value is None or calibration.spread is None:
-            return TestCutoff(fold.test, truth, {OURS: prediction}, None, None)
+            return TestCutoff(fold.test, truth, {OURS: prediction}, leavers, None, None)
         returns, spend = 1 - prediction.churn, calibration.expected_spend(own)
-        low, high = calibration.spread.interval(returns, spend)
-        covered = float(np.mean((truth.spend >= low) & (truth.spend <= high)))
+        covered = customer_coverage(*calibration.spread.interval(returns, spend), prediction.churn, truth, self.inside)
         total = calibration.spread.total_interval(returns, spend)
-        return TestCutoff(fold.test, truth, {OURS: prediction}, total, covered)
+        return TestCutoff(fold.test, truth, {OURS: prediction}, leavers, total, covered)
 
     def _predicted(self, fold: Fold) -> OutOfTimeFold | None:
         if fold.test not in self.known:
@@ -281,43 +300,49 @@ class Rolling:
         return self.known[fold.test]
 
 
-def coverage_of_totals(folder: Path, shops: int) -> str:
-    """Counts how many totals of small simulated shops lie in their intervals.
+@dataclass(frozen=True)
+class _Calibrated:
+    """Base models with the settings of their calibration."""
+
+    models: BaseModels
+    inside: float
+    horizon: Window
+
+    def on(self, folds: Sequence[OutOfTimeFold], target: date) -> EnsembleCalibration:
+        return calibrate_ensemble(folds, self.models, self.inside, target, self.horizon)
+
+    def leavers_interval(
+        self, folds: Sequence[OutOfTimeFold], own: OutOfTimeFold, prediction: Prediction
+    ) -> tuple[float, float]:
+        """Of the number of leavers, as training evaluates it: see `FittedEnsemble.cross_calibrated`."""
+        others_of = [[other for other in folds if other is not fold] for fold in folds]
+        earlier = [
+            (fold, self.on(others, fold.fold.test).predict(fold)) for fold, others in zip(folds, others_of, strict=True)
+        ]
+        day = own.fold.test
+        figures = evaluate_leavers(prediction.churn, own.truth, day, earlier, self.horizon, self.inside).metrics
+        expected = figures[figures.metric == EXPECTED].iloc[0]
+        return float(expected.low), float(expected.high)
+
+
+def customer_coverage(
+    low: np.ndarray, high: np.ndarray, churn: np.ndarray, truth: Sample, inside: float
+) -> CustomerCoverage:
+    """Counts the values in their prediction intervals.
 
     Args:
-        folder: For the simulations.
-        shops: How many; each has settings of its own, drawn at random, and about a dozen test cutoffs.
+        low: Lower ends (n,).
+        high: Upper ends (n,).
+        churn: Probability (n,) of nothing.
+        truth: The customers (n rows).
+        inside: The wanted coverage.
 
     Returns:
-        The shares with binomial intervals, in words.
+        The shares.
     """
-    held, covered = [], []
-    for number in range(shops):
-        config = simulate_shop(_random_shop(number), folder / str(number), 1_500, number)
-        rows = load_snapshots(config.model_copy(update={"task": config.task.model_copy(update=EVERY)}), 1_500)
-        ours = Rolling(rows, SEED, config.serving.interval, FEW_TREES)
-        folds = [f for f in backtest_folds(rows) if f.train[0] + rows.task.horizon.delta <= f.train[-1]]
-        done = [cutoff for fold in folds if (cutoff := ours.at(fold))]
-        held += [count_held([cutoff]) for cutoff in done]
-        covered += [cutoff.covered for cutoff in done if cutoff.covered is not None]
-    low, high = binomtest(sum(held), len(held)).proportion_ci(method="wilson")
-    return (
-        f"{len(held)} totals of {shops} simulated shops: 80% intervals held {np.mean(held):.1%} of them "
-        f"({low:.1%} to {high:.1%}, as if cutoffs were independent), and {np.mean(covered):.1%} of customers' values"
-    )
-
-
-def _random_shop(number: int) -> Shop:
-    rng = np.random.default_rng([SEED, number])
-    settings = Settings(
-        season=float(rng.uniform(0, 0.5)),
-        amount_sigma=float(rng.uniform(0.4, 1.0)),
-        hazard_mean=float(rng.uniform(0.001, 0.006)),
-        rate_mean=float(rng.uniform(0.01, 0.04)),
-        actions=(),
-    )
-    growth = {"customers_growth": float(rng.uniform(-0.4, 0.6)), "orders_growth": float(rng.uniform(-0.3, 0.3))}
-    return Shop(settings, days=int(rng.integers(700, 1_100)), one_time=float(rng.uniform(0, 0.5)), **growth)
+    held, is_open = (truth.spend >= low) & (truth.spend <= high), churn < inside
+    of_open = float(held[is_open].mean()) if is_open.any() else float("nan")
+    return CustomerCoverage(float(held.mean()), float(np.maximum(churn, inside).mean()), of_open)
 
 
 def compare(cutoffs: Sequence[TestCutoff], horizon: Window) -> dict[str, Comparison]:
@@ -400,16 +425,26 @@ def table(name: str, cutoffs: Sequence[TestCutoff], comparisons: Mapping[str, Co
 
 
 def _interval_note(cutoffs: Sequence[TestCutoff]) -> str:
-    known = [c for c in cutoffs if c.total_interval is not None and c.covered is not None]
+    held = sum(c.leavers_interval[0] <= c.truth.churned.sum() <= c.leavers_interval[1] for c in cutoffs)
+    note = f"80% intervals held {held} of {len(cutoffs)} numbers of leavers"
+    known = [c for c in cutoffs if c.total_interval is not None]
     if not known:
-        return ""
-    held, covered = count_held(known), np.mean([c.covered for c in known if c.covered is not None])
+        return f"{note}."
+    share, least, of_open = mean_coverage(known)
     signed = [float(v.sum() / c.truth.spend.sum() - 1) for c in known if (v := c.predictions[OURS].value) is not None]
     errors = " ".join(f"{error:+.0%}" for error in signed)
     return (
-        f"80% intervals held {held} of {len(known)} totals and {covered:.1%} of the customers' values. Errors of our "
-        f"totals: {errors}."
+        f"{note}, {count_held(known)} of {len(known)} totals, {share:.1%} of the customers' values (zeros allow no "
+        f"less than {least:.1%}) and {of_open:.1%} of those of customers who bring nothing with a probability below "
+        f"80%. Errors of our totals: {errors}."
     )
+
+
+def mean_coverage(cutoffs: Sequence[TestCutoff]) -> tuple[float, float, float]:
+    """Means over the cutoffs of the parts of `CustomerCoverage`; NaN counts for none."""
+    rows = [(c.covered.share, c.covered.least, c.covered.of_open) for c in cutoffs if c.covered is not None]
+    share, least, of_open = np.nanmean(np.array(rows), axis=0)
+    return float(share), float(least), float(of_open)
 
 
 def count_held(cutoffs: Sequence[TestCutoff]) -> int:

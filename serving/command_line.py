@@ -33,7 +33,7 @@ SECTIONS = {  # the commands under the headings of the help
     "Customers": ("score", "segments", "explain", "forget"),
     "Campaigns": ("uplift", "plan", "measure", "campaigns"),
     "Monitoring": ("monitor", "run"),
-    "Reports": ("report", "app"),
+    "Reports": ("report", "app", "users"),
 }
 EXIT_CODES = (
     "Exit codes: 0 success; 1 a check or a gate said no; 2 wrong use, a wrong config, or a problem of this machine; "
@@ -64,6 +64,7 @@ class CommandGroup(click.Group):
     command_class = Command
 
     def __init__(self, *, sections: Mapping[str, Sequence[str]], **options: Any) -> None:
+        options.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(**options)
         self.sections = sections
         self.running: str | None = None

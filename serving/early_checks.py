@@ -78,9 +78,17 @@ def _scored(config: Config, options: Options) -> None:
 
 
 def _plan(config: Config, options: Options) -> None:
-    from serving.planning.rules import plan_rules, refuse_measured
+    from serving.experiments.arms import parse_arms
+    from serving.planning.rules import experiment_campaign, plan_rules, refuse_measured, require_detectable
 
-    rules = plan_rules(config, options["budget"], options["campaign"], cutoff=options["cutoff"])
+    test, campaign = options["test"], options["campaign"]
+    stated = config.plan is None or any(action.save_rate is not None for action in config.plan.actions.values())
+    require_detectable(options["detect"])
+    if test is not None and config.plan is not None:
+        parse_arms(test, config.plan.actions)
+        campaign = experiment_campaign(config, campaign)
+    needs_budget = test is None and stated  # without any stated effect, it may be a pilot
+    rules = plan_rules(config, options["budget"], campaign, cutoff=options["cutoff"], needs_budget=needs_budget)
     config.outputs.require_scored(options["cutoff"])
     refuse_measured(config.outputs.plan(options["cutoff"], rules.campaign))
 

@@ -89,7 +89,7 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
     assert built.exit_code == 0, _output(built)
     columns = pq.read_schema(tmp_path / "f.parquet").names
     assert columns[:2] == ["customer_id", "cutoff"]
-    assert columns[-2:] == ["churned", "value"]
+    assert columns[-4:] == ["churned", "value", "return_days", "return_orders"]
     trained = run("train")
     assert trained.exit_code == 0, _output(trained)
     assert "shop-churn/1, shop-value/1, champion" in trained.output

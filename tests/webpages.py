@@ -17,11 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.config.load import Config, load_config
+from serving.language.messages import get_language
 from serving.measurement.measure import measure_plan
 from serving.segmentation import transitions
+from serving.web.access_tokens import AccessToken, FixedToken
 from serving.web.parts.output_reader import open_site
 from serving.web.routes import create_application
 from serving.web.security import LOCAL
+from serving.web.token_door import TokenDoor
 from tests.campaigns import make_executed_plan
 from tests.scored import CUTOFF
 
@@ -116,12 +119,21 @@ def in_language(config: Config, code: str) -> Config:
     return config.model_copy(update={"language": code})
 
 
-def app_of(config: Config, **guard: Any) -> Any:
-    """The pages of a config's output folder."""
-    return create_application(open_site(config), **{"hosts": LOCAL, **guard})
+def app_of(config: Config, token: str | AccessToken = "", **guard: Any) -> Any:
+    """The pages of a config's output folder; with a token behind its door."""
+    opens = FixedToken(token) if isinstance(token, str) else token
+    door = TokenDoor(opens, get_language(config.language)) if token else None
+    return create_application(open_site(config), **{"hosts": LOCAL, "door": door, **guard})
 
 
-def fetch(app: Any, address: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
+def fetch(
+    app: Any,
+    address: str,
+    headers: Mapping[str, str] | None = None,
+    method: str = "GET",
+    body: bytes = b"",
+    client: str = "127.0.0.1",
+) -> Answer:
     """Asks the pages for an address, as a server would."""
     path, _, query = address.partition("?")
     given = {"host": "localhost", **(headers or {})}
@@ -136,12 +148,13 @@ def fetch(app: Any, address: str, headers: Mapping[str, str] | None = None, meth
         "root_path": "",
         "scheme": "http",
         "server": ("localhost", 80),
+        "client": (client, 50000),
         "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
     }
     sent: list[MutableMapping[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)

@@ -5,22 +5,35 @@ The final models are fitted by the procedure that was evaluated, on every mature
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from features.config.load import Config
 from features.errors import DataError
 from features.label_delay import label_delay_note
 from features.snapshots.build import Snapshots
+from features.task import Window
 from training.artifact.bundle import ModelBundle
 from training.data.category_levels import encode_sample, learn_levels, text_columns
 from training.data.heavy_values import heavy_value_note
 from training.data.prediction import OutOfTimePredictions, Prediction
-from training.data.time_split import MIN_PER_OUTCOME, Fold, Sample, TimeSplit, sample_at, time_splits, training_sample
+from training.data.time_split import (
+    MIN_PER_OUTCOME,
+    Fold,
+    Sample,
+    TimeSplit,
+    outcomes_at,
+    sample_at,
+    time_splits,
+    training_sample,
+)
 from training.evaluation.evaluate import (
     OURS,
     Evaluation,
@@ -33,13 +46,15 @@ from training.evaluation.leavers import evaluate_leavers
 from training.evaluation.longer_horizons import evaluate_longer_horizons
 from training.evaluation.skill import Skill, assess_skill
 from training.evaluation.tenure_hazard import baselines_for
-from training.models.base_models import FittedBefore, OutOfTimeFold, has_money
+from training.models.base_models import FittedBefore, OutOfTimeFold, fit_at_all_cutoffs, has_money
 from training.models.churn import ChurnClassifier
-from training.models.ensemble import fit_ensemble
+from training.models.ensemble import fit_ensemble, sets_to_fit
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
+from training.models.lifetime import with_lifetime
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
 from training.models.spend import SpendRegressor, positive_spend
+from training.side_by_side import run_side_by_side
 from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
 
 Pair = tuple[Labelled, Labelled]
@@ -117,21 +132,31 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     """
     split = time_splits(snapshots.cutoffs, snapshots.task.horizon)
     _check_outcomes(snapshots, split)
-    tuned = _tune(snapshots, split, config, resume)
+    with threadpool_limits(1, user_api="blas"):  # BLAS sums depend on the number of threads
+        return _fit_models(snapshots, split, config, resume)
+
+
+def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) -> FittedModels:
+    tuned, baselines = _tune_and_predict_baselines(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
     fitted: FittedBefore = {}
-    with tqdm(total=4, desc="fitting models", leave=False, disable=None) as steps:
-        evaluated = fit_ensemble(snapshots.as_known(split.test.test), config, split.test.train, parameters, fitted)
+    known_then, inside = snapshots.as_known(split.test.test), config.serving.interval
+    with tqdm(total=5, desc="fitting models", leave=False, disable=None) as steps:
+        sets = [*sets_to_fit(known_then, split.test.train), *sets_to_fit(snapshots, split.all_cutoffs)]
+        fit_at_all_cutoffs(sets, config.training.seed, parameters, fitted)
+        steps.update()
+        evaluated = fit_ensemble(known_then, config, split.test.train, parameters, fitted)
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
+        out_of_time = evaluated.cross_calibrated(inside)
         evaluation = _evaluate(
-            snapshots, config, split, truth, predictions, evaluated.cross_calibrated(config.serving.interval)
+            snapshots.task.horizon, config, split.test.test, truth, predictions, baselines, out_of_time
         )
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
-        value, notes = with_longer_horizons(final.value, snapshots, config, split.all_cutoffs, snapshots.labels_end)
+        value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
@@ -145,10 +170,10 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
         predictions=predictions,
         tuned=tuned,
         split=split,
-        interval=config.serving.interval,
+        interval=inside,
         notes=(*_notes_on_rows(snapshots, config.training.quick), *notes, *not_evaluated),
     )
-    return replace(done, alike=_everybody_alike(done, snapshots, config.serving.interval))
+    return replace(done, alike=_everybody_alike(done, snapshots, inside))
 
 
 def _notes_on_rows(snapshots: Snapshots, quick: bool) -> tuple[str, ...]:
@@ -181,6 +206,16 @@ def _uncalibrated_note(evaluated: ModelBundle, final: ModelBundle) -> str:
     )
 
 
+def _with_later_value(
+    value: ModelBundle | None, snapshots: Snapshots, config: Config, cutoffs: Sequence[date]
+) -> tuple[ModelBundle | None, tuple[str, ...]]:
+    """The final value model with its longer horizons and lifetime value, and notes on both."""
+    known = (cutoffs, snapshots.labels_end)
+    value, notes = with_longer_horizons(value, snapshots, config, *known)
+    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known)
+    return value, (*notes, *lifetime_notes)
+
+
 def _with_longer_horizons_then(
     value: ModelBundle | None, snapshots: Snapshots, config: Config, test: Fold
 ) -> ModelBundle | None:
@@ -210,15 +245,43 @@ def contacted_note(snapshots: Snapshots) -> tuple[str, ...]:
     )
 
 
-def _tune(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) -> dict[str, TuningResult]:
-    """Tunes parameters by 'churn' and 'spend'; empty if the log is too short or no trials are wanted."""
+def _tune_and_predict_baselines(
+    snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool
+) -> tuple[dict[str, TuningResult], dict[str, Prediction]]:
+    """Tunes churn and spend and fits the baselines, which do not depend on each other, side by side.
+
+    Args:
+        snapshots: See `fit_models`.
+        split: The cutoffs.
+        config: See `fit_models`.
+        resume: See `fit_models`.
+
+    Returns:
+        The tuned parameters by 'churn' and 'spend', and the baselines' predictions for the last cutoff by name.
+    """
+    searches = _searches(snapshots, split, config, resume)
+    pieces: list[Callable[[], Any]] = [*searches.values(), partial(_predict_baselines, snapshots, split.test)]
+    *tuned, baselines = run_side_by_side(pieces)
+    return dict(zip(searches, tuned, strict=True)), baselines
+
+
+def _predict_baselines(snapshots: Snapshots, test: Fold) -> dict[str, Prediction]:
+    train, truth, horizon = training_sample(snapshots, test), sample_at(snapshots, [test.test]), snapshots.task.horizon
+    return {name: baseline(train, truth, horizon) for name, baseline in baselines_for(snapshots.task).items()}
+
+
+def _searches(
+    snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool
+) -> dict[str, Callable[[], TuningResult]]:
+    """The searches of parameters by 'churn' and 'spend'; none if the log is too short or no trials are wanted."""
     if not split.folds or not config.training.trials:
         return {}
     folds = [*split.folds, *([split.calibration] if split.calibration else [])]
     known_then = snapshots.as_known(split.test.test)  # what the evaluated model is tuned on
     pairs = [_pairs_for_tuning(known_then, fold, config.training.seed) for fold in folds]
     return {
-        kind: _tune_and_check(
+        kind: partial(
+            _tune_and_check,
             kind,
             estimator,
             [by_kind[kind] for by_kind in pairs[: len(split.folds)]],
@@ -284,30 +347,28 @@ def _returning_customers(rows: Sample) -> tuple[Sample, np.ndarray]:
 
 
 def _evaluate(
-    snapshots: Snapshots,
+    horizon: Window,
     config: Config,
-    split: TimeSplit,
+    test: date,
     truth: Sample,
     predictions: dict[str, np.ndarray],
+    baselines: Mapping[str, Prediction],
     out_of_time: Sequence[tuple[OutOfTimeFold, Prediction]],
 ) -> Evaluation:
     """Evaluates the last cutoff, with segments and baselines, then our out-of-time predictions at earlier cutoffs."""
-    settings, horizon = config.training, snapshots.task.horizon
+    settings = config.training
     common: dict[str, Any] = {"seed": settings.seed, "resamples": settings.bootstrap}
     segments = evaluation_segments(truth, horizon)
-    train = training_sample(snapshots, split.test)
-    baselines = {name: baseline(train, truth, horizon) for name, baseline in baselines_for(snapshots.task).items()}
     ours = Prediction(predictions["churn_probability"], predictions.get("value"))
-    parts = [evaluate_predictions({OURS: ours, **baselines}, truth, split.test.test, segments=segments, **common)]
+    parts = [evaluate_predictions({OURS: ours, **baselines}, truth, test, segments=segments, **common)]
     if "value" in predictions:
-        parts.append(
-            evaluate_coverage(truth, predictions["value_low"], predictions["value_high"], split.test.test, **common)
-        )
-    parts.append(evaluate_leavers(ours.churn, truth, split.test.test, out_of_time, horizon, config.serving.interval))
-    parts += [
-        evaluate_predictions({OURS: predicted}, fold.truth, fold.fold.test, **common) for fold, predicted in out_of_time
+        parts.append(evaluate_coverage(truth, predictions["value_low"], predictions["value_high"], test, **common))
+    parts.append(evaluate_leavers(ours.churn, truth, test, out_of_time, horizon, config.serving.interval))
+    earlier = [
+        partial(evaluate_predictions, {OURS: predicted}, fold.truth, fold.fold.test, **common)
+        for fold, predicted in out_of_time
     ]
-    return concat_evaluations(parts)
+    return concat_evaluations([*parts, *run_side_by_side(earlier)])
 
 
 def _check_outcomes(snapshots: Snapshots, split: TimeSplit) -> None:
@@ -315,7 +376,7 @@ def _check_outcomes(snapshots: Snapshots, split: TimeSplit) -> None:
     folds = [fold for fold in (split.test, split.calibration, *split.folds) if fold]
     tested = [((fold.test,), snapshots) for fold in folds]
     for cutoffs, known in [*tested, *((fold.train, snapshots.as_known(fold.test)) for fold in folds)]:
-        churned = sample_at(known, cutoffs).churned
+        churned = outcomes_at(known, cutoffs).churned
         left, stayed = int(churned.sum()), int((churned == 0).sum())
         if min(left, stayed) >= MIN_PER_OUTCOME:
             continue

@@ -6,7 +6,13 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "action_reach": ["reach_by_action"],
-        "contact_history": ["read_attributes", "read_days_since_actions", "read_earlier_contacts", "summarise_log"],
+        "contact_history": [
+            "count_contacts_by_evidence",
+            "read_attributes",
+            "read_days_since_actions",
+            "read_earlier_contacts",
+            "summarise_log",
+        ],
         "live_plans": [
             "PlanOnDisk",
             "alert_campaign",

@@ -8,8 +8,8 @@ group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -37,25 +37,29 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True)
 class MeasuredPlan:
-    """A plan that was measured at least once, without a sample-ratio mismatch.
+    """A plan that was measured at least once, and that is evidence.
 
     Attributes:
         folder: The folder of the plan.
         cutoff: Its cutoff.
         campaign: Its campaign.
         share: The share (0, 1) of customers who are held out.
+        arms: For an experiment the share of each arm with an action; empty for other plans.
     """
 
     folder: Path
     cutoff: date
     campaign: str
     share: float
+    arms: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_measured_plans(config: Config) -> list[MeasuredPlan]:
     """Reads the plans of a config's output that were carried out and measured, by cutoff and campaign.
 
-    Plans with a sample-ratio mismatch are left out: their groups are not those of the random assignment.
+    Plans from which nothing is learned (`Measurement.refused_because`) are left out: their groups are not those of the
+    random assignment, or differ by more than the plan. So are experiments in which every arm gets an action: they say
+    nothing of getting none.
 
     Raises:
         DataError: A plan was changed since it was measured.
@@ -68,7 +72,7 @@ def plans_as_contacts(config: Config) -> pa.Table:
 
     `day` is the plan's cutoff, from which on outcomes count. `action` is the intended action, or the control for
     customers who were held out from it, and `propensity` the probability of that. `round` is a plan and one of its
-    actions, within which the probabilities of action and control add up to 1.
+    actions, or an experiment with all its arms: within it the probabilities add up to 1.
 
     Returns:
         A table with the columns `COLUMNS`.
@@ -89,11 +93,15 @@ def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
         unchanged = file_digest(plan_file) == measurement.plan_sha256 and "share" in plan.holdout
         if not unchanged or not has_digest(path.parent, {"file": PLAN_TABLE, "sha256": plan.files.get(PLAN_TABLE)}):
             raise DataError(f"{path.parent}: was changed since it was measured; run `regulars measure {name}` again")
-        if not measurement.sample_ratio["alarm"]:
-            yield MeasuredPlan(path.parent, plan.cutoff, plan.campaign, float(plan.holdout["share"]))
+        arms = {action: float(each["propensity"]) for action, each in plan.actions.items()} if plan.experiment else {}
+        share = float(plan.holdout["share"])
+        if not measurement.refused_because and (share or not arms):
+            yield MeasuredPlan(path.parent, plan.cutoff, plan.campaign, share, arms)
 
 
 def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
+    if plan.arms:
+        return _arm_rows(plan, control)
     columns_read = ["customer_id", "would_have", "holdout"]
     table = read_parquet(plan.folder / PLAN_TABLE, columns_read)
     table = table.filter(table["would_have"].is_valid())
@@ -107,3 +115,19 @@ def _contact_rows(plan: MeasuredPlan, control: str) -> pa.Table:
     }
     order = [("round", "ascending"), ("customer_id", "ascending")]
     return pa.table(columns, schema=COLUMNS).sort_by(order)
+
+
+def _arm_rows(plan: MeasuredPlan, control: str) -> pa.Table:
+    """The arms of an experiment, which are one round."""
+    table = read_parquet(plan.folder / PLAN_TABLE, ["customer_id", "action", "holdout"])
+    table = table.filter(pc.or_(table["action"].is_valid(), table["holdout"]))
+    shares = pa.array([*plan.arms.values(), plan.share], pa.float64())
+    place = pc.index_in(table["action"], value_set=pa.array(list(plan.arms), pa.string())).fill_null(len(plan.arms))
+    columns = {
+        "customer_id": table["customer_id"],
+        "day": pa.repeat(pa.scalar(plan.cutoff, pa.date32()), table.num_rows),
+        "action": table["action"].fill_null(control),
+        "propensity": shares.take(place.combine_chunks()),
+        "round": pa.repeat(pa.scalar(f"{plan.cutoff} {plan.campaign}", pa.string()), table.num_rows),
+    }
+    return pa.table(columns, schema=COLUMNS).sort_by([("customer_id", "ascending")])

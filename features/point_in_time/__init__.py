@@ -37,7 +37,15 @@ __getattr__, __all__ = lazy_exports(
             "visible_at_cutoffs",
             "with_age",
         ],
-        "labels": ["churned_label", "cover_outcomes", "null_if_immature", "purchase_labels", "value_label"],
+        "labels": [
+            "churned_label",
+            "cover_outcomes",
+            "later_purchase_days",
+            "null_if_immature",
+            "purchase_labels",
+            "return_days_label",
+            "value_label",
+        ],
         "measures": [
             "DAY_MEASURES",
             "MONTH",

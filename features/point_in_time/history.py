@@ -144,19 +144,20 @@ def days_since(rows: ibis.Table, name: str) -> ibis.Value:
     return past.ifelse(rows.cutoff.delta(rows[name], unit="day").cast("int64"), ibis.null("int64"))
 
 
-def rows_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
+def rows_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window, start: int = 0) -> ibis.Table:
     """Rows joined to every cutoff in whose label interval they happened.
 
     Args:
         rows: day and others.
         moments: One row a cutoff; or a cutoff and `known_by`, before which the rows must have been known (`seen`).
-        horizon: The length of the label interval, [cutoff, cutoff + horizon).
+        horizon: The end of the label interval, [cutoff + start, cutoff + horizon).
+        start: Days from the cutoff to the start of the interval.
 
     Returns:
         The rows with the columns of `moments`.
     """
     known = rows.seen < moments[KNOWN_BY] if KNOWN_BY in moments.columns else ibis.literal(True)
-    return rows.join(moments, _is_in_horizon(rows, moments, horizon) & known & _is_owned(rows, moments.cutoff))
+    return rows.join(moments, _is_in_horizon(rows, moments, horizon, start) & known & _is_owned(rows, moments.cutoff))
 
 
 def late_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Table:
@@ -164,13 +165,13 @@ def late_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> i
 
     Args:
         rows: customer_id, day and seen.
-        moments: One row a cutoff and `known_by`.
+        moments: One row a cutoff and `known_by`; what happened after it is not late.
         horizon: The length of the label interval.
 
     Returns:
         customer_id and the columns of `moments`, each once.
     """
-    late = rows.seen >= moments[KNOWN_BY]
+    late = (rows.seen >= moments[KNOWN_BY]) & (rows.day < moments[KNOWN_BY])
     joined = rows.join(moments, _is_in_horizon(rows, moments, horizon) & late & _is_owned(rows, moments.cutoff))
     return joined.select("customer_id", *moments.columns).distinct()
 
@@ -185,9 +186,10 @@ def label_keys(rows: ibis.Table) -> tuple[str, ...]:
     return (*KEYS, KNOWN_BY) if KNOWN_BY in rows.columns else KEYS
 
 
-def _is_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window) -> ibis.Value:
-    """Whether rows happened in [cutoff, cutoff + horizon)."""
-    return (rows.day >= moments.cutoff) & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
+def _is_in_horizon(rows: ibis.Table, moments: ibis.Table, horizon: Window, start: int = 0) -> ibis.Value:
+    """Whether rows happened in [cutoff + start, cutoff + horizon)."""
+    begun = rows.day >= (moments.cutoff + ibis.interval(days=start) if start else moments.cutoff)
+    return begun & (rows.day < moments.cutoff + ibis.interval(days=horizon.days))
 
 
 def rows_after_contact(rows: ibis.Table, contacts: ibis.Table, horizon: Window) -> ibis.Table:

@@ -1,5 +1,9 @@
 """Labels after a cutoff: churn by inactivity or cancellation, and future value; null until the horizon has passed.
 
+`return_days` are the days to the first purchase. Within the horizon that is the first day of an order with a positive
+net amount, so a customer returned within the horizon if and only if `churned` is 0. Of the others, it is the first day
+after the horizon on which a part of an order had a positive amount: whether it did is known on that day.
+
 A contract is cancelled if its cover ends by cancellation in [cutoff, cutoff + horizon) and is not renewed. Cover
 continues if a term begins at most RENEWAL_GRACE after the end of the one before, and before the horizon's end; a later
 renewal is outside the label. A customer who returns after a longer break had left. If several terms end last, on one
@@ -15,7 +19,7 @@ import ibis
 
 from features.intake.subscription_terms import RENEWAL_GRACE
 from features.money import TICKS
-from features.point_in_time.history import label_keys
+from features.point_in_time.history import label_keys, rows_in_horizon
 from features.task import Window
 
 
@@ -23,20 +27,56 @@ def purchase_labels(future: ibis.Table, has_amount: bool) -> ibis.Table:
     """One row for each customer and cutoff with any order in the label interval.
 
     Args:
-        future: Orders inside [cutoff, cutoff + horizon): customer_id, cutoff, order_id, amount (ticks); with `known_by`
-            (see `history.rows_in_horizon`) there is a label for each.
+        future: Orders inside [cutoff, cutoff + horizon): customer_id, cutoff, order_id, day, amount (ticks); with
+            `known_by` (see `history.rows_in_horizon`) there is a label for each.
         has_amount: Whether orders have money; without it every order is a purchase.
 
     Returns:
-        customer_id, cutoff, purchases (orders with a positive net amount) and net (money, refunds taken off).
-        Customers without a row had no purchase and a value of 0.
+        customer_id, cutoff, purchases (orders with a positive net amount), first_day (of the first purchase, which is
+        on the day of its first part) and net (money, refunds taken off). Customers without a row had no purchase and a
+        value of 0.
     """
     keys = label_keys(future)
-    orders = future.group_by(*keys, "order_id").aggregate(amount=future.amount.sum().cast("int64"))
+    orders = future.group_by(*keys, "order_id").aggregate(
+        amount=future.amount.sum().cast("int64"), day=future.day.min()
+    )
+    bought = orders.amount > 0 if has_amount else ibis.literal(True)
     return orders.group_by(keys).aggregate(
-        purchases=orders.count(where=orders.amount > 0) if has_amount else orders.count(),
+        purchases=orders.count(where=bought),
+        first_day=orders.day.min(where=bought),
         net=orders.amount.sum().cast("int64") / TICKS if has_amount else ibis.null("float64"),
     )
+
+
+def later_purchase_days(
+    orders: ibis.Table, moments: ibis.Table, horizon: Window, has_amount: bool, end: date
+) -> ibis.Table:
+    """The first day of a purchase in [cutoff + horizon, cutoff + 2 horizons), as far as it lies before a day.
+
+    Args:
+        orders: From `history.order_days`.
+        moments: As for `history.rows_in_horizon`.
+        horizon: Of the labels.
+        has_amount: Whether orders have money; without it every order is a purchase.
+        end: The first day about which not everything is known.
+
+    Returns:
+        customer_id, cutoff and later_day; customers without a row had no purchase.
+    """
+    bought = orders.filter((orders.amount > 0) & (orders.day < end) if has_amount else orders.day < end)
+    future = rows_in_horizon(bought, moments, Window(2 * horizon.days), start=horizon.days)
+    return future.group_by(label_keys(future)).aggregate(later_day=future.day.min())
+
+
+def return_days_label(joined: ibis.Table) -> ibis.Value:
+    """`return_days`: days from the cutoff to the first purchase (float); null if none is known.
+
+    Args:
+        joined: Rows with cutoff (a timestamp), and first_day and later_day of `purchase_labels` and
+            `later_purchase_days`.
+    """
+    day = ibis.coalesce(joined.first_day, joined.later_day)
+    return day.delta(joined.cutoff.cast("date"), unit="day").cast("float64")
 
 
 def cover_outcomes(terms: ibis.Table, horizon: Window, price_days: int = 0) -> ibis.Table:

@@ -8,6 +8,6 @@ __getattr__, __all__ = lazy_exports(
         "overview": ["Campaign", "CampaignOverview", "list_campaigns"],
         "tables": ["campaigns_csv", "overview_document"],
         "text": ["campaigns_text", "formatted_campaigns"],
-        "wording": ["belief_rows", "campaign_rows", "next_step_sentences"],
+        "wording": ["belief_rows", "campaign_rows", "finding_sentences", "next_step_sentences"],
     },
 )

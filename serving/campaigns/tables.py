@@ -9,10 +9,10 @@ from typing import Any
 
 from serving.campaigns.next_step import choose_next_step, verdict
 from serving.campaigns.overview import RESPONSES, Campaign, CampaignOverview
-from serving.campaigns.wording import next_step_sentences
+from serving.campaigns.wording import finding_sentences, next_step_sentences
 from serving.language.messages import ENGLISH
 
-COLUMNS = tuple(field.name for field in fields(Campaign) if field.name not in ("responses", "unmeasurable"))
+COLUMNS = tuple(field.name for field in fields(Campaign) if field.name not in ("responses", "unmeasurable", "arms"))
 
 
 def overview_document(overview: CampaignOverview) -> dict[str, Any]:
@@ -23,6 +23,7 @@ def overview_document(overview: CampaignOverview) -> dict[str, Any]:
         "campaigns": [_dated(asdict(each)) for each in overview.campaigns],
         "actions": [{**asdict(each), "verdict": verdict(each)} for each in overview.beliefs],
         "next": {**asdict(step), "text": next(iter(next_step_sentences(overview, ENGLISH)))},
+        "findings": list(finding_sentences(overview, ENGLISH)),
         "shared": asdict(overview.shared) if overview.shared else None,
         "unread": dict(overview.unread),
     }
@@ -31,11 +32,13 @@ def overview_document(overview: CampaignOverview) -> dict[str, Any]:
 def campaigns_csv(overview: CampaignOverview) -> str:
     """Return one line a campaign as CSV, with a header; an unknown figure is empty."""
     target = io.StringIO()
-    writer = csv.DictWriter(target, [*COLUMNS, *RESPONSES], lineterminator="\n")
+    writer = csv.DictWriter(target, [*COLUMNS, "experiment", *RESPONSES], lineterminator="\n")
     writer.writeheader()
     for each in overview.campaigns:
         row = {key: value for key, value in asdict(each).items() if key in COLUMNS}
-        writer.writerow({**row, **{name: each.responses.get(name) for name in RESPONSES}})
+        writer.writerow(
+            {**row, "experiment": " vs ".join(each.arms), **{name: each.responses.get(name) for name in RESPONSES}}
+        )
     return target.getvalue()
 
 

@@ -8,7 +8,7 @@ from features.intake.log import Business
 from features.storage.json_files import json_line
 from serving.campaigns.overview import CampaignOverview, list_campaigns
 from serving.campaigns.tables import campaigns_csv, overview_document
-from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from serving.campaigns.wording import belief_rows, campaign_rows, finding_sentences, next_step_sentences
 from serving.language.messages import ENGLISH
 
 CAMPAIGNS = {
@@ -43,12 +43,15 @@ def campaigns_text(overview: CampaignOverview) -> str:
     campaigns, beliefs = campaign_rows(overview, ENGLISH), belief_rows(overview, ENGLISH)
     parts = [
         [f"campaigns of {overview.business}: {len(campaigns):,}", *(_table(CAMPAIGNS, campaigns) if campaigns else [])],
+        [f"  {row['name']}: {row['kind']}" for row in campaigns if row["kind"]],
         [f"  {row['name']}: {row['responses']}" for row in campaigns if row["responses"]],
     ]
     if beliefs:
         unit = "money" if overview.money else "percentage points of return"
         head = f"what is believed of each action now ({unit}; {overview.interval:.0%} credible intervals)"
         parts.append([head, *_table(BELIEFS, beliefs)])
+    if findings := list(finding_sentences(overview, ENGLISH)):
+        parts.append(["what the experiments found", *(f"  {each}" for each in findings)])
     parts.append([f"next: {sentence}" if not place else f"NOTE: {sentence}"
                   for place, sentence in enumerate(next_step_sentences(overview, ENGLISH))])  # fmt: skip
     return "\n\n".join("\n".join(part) for part in parts if part)

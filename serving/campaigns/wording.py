@@ -10,6 +10,7 @@ from serving.campaigns.next_step import (
     HOLD_OUT,
     MEASURE,
     NEVER_MEASURED,
+    OBSERVATIONAL,
     PAYS,
     PLAN,
     STOP,
@@ -21,8 +22,11 @@ from serving.campaigns.next_step import (
 )
 from serving.campaigns.overview import DUE, EARLY, MEASURED, SUPERSEDED, WAITING, Campaign, CampaignOverview
 from serving.effects.action_beliefs import ActionBelief
+from serving.experiments.arms import NOTHING
+from serving.experiments.wording import contrast_sentences
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
+from serving.measurement.refusals import refusal_sentences
 
 STATUSES = {
     WAITING: N_("waiting until {day}"),
@@ -36,6 +40,7 @@ VERDICTS = {
     DOES_NOT_PAY: N_("not worth its cost"),
     UNDECIDED: N_("undecided"),
     NEVER_MEASURED: N_("never measured"),
+    OBSERVATIONAL: N_("observational: not proven"),
 }
 STEPS = {
     PLAN: N_("Make a plan with a holdout: `regulars plan --cutoff D --budget B`."),
@@ -52,10 +57,11 @@ STEPS = {
     STOP: N_("There is enough evidence that no action is worth its cost. Stop, or try a new action."),
 }
 UNKNOWN = "–"
+SHOWN = 3  # measured experiments whose findings are listed
 
 
 def campaign_rows(overview: CampaignOverview, tr: Language) -> list[dict[str, str]]:
-    """Format each campaign: name, status, customers, spent, promised, gained, next_unit and responses.
+    """Format each campaign: name, kind, status, customers, spent, promised, gained, next_unit and responses.
 
     Args:
         overview: The campaigns.
@@ -96,14 +102,14 @@ def next_step_sentences(overview: CampaignOverview, tr: Language) -> Iterator[st
         form = NumberFormat(_size(belief), tr)
         yield tr(
             "Test {action} next: it is worth its cost with a probability of {share}, and knowing for certain would be "
-            "worth {price} a contact, more than for any other action. Plan it with a holdout, and measure it.",
+            "worth {price} a contact, more than for any other action. Plan it with a holdout, or alone "
+            "(`regulars plan --cutoff D --test '{action} vs nothing'`), and measure it.",
             action=step.action, share=form.share(belief.worth or 0.0), price=_amount(belief, form),
         )  # fmt: skip
     else:
         yield tr(STEPS[step.kind], campaign=step.campaign, action=step.action, day=step.day)
-    for each in overview.campaigns:
-        if each.valid is False:
-            yield tr("{campaign}: sample-ratio mismatch, so its figures do not count.", campaign=each.name)
+    for name, measured in overview.refused.items():
+        yield from (tr("{campaign}: {text}", campaign=name, text=each) for each in refusal_sentences(measured, tr))
     if overview.shared and overview.shared.more > 0:
         shared = overview.shared
         form = NumberFormat(max(shared.budgets.values()), tr)
@@ -123,6 +129,21 @@ def next_step_sentences(overview: CampaignOverview, tr: Language) -> Iterator[st
         yield tr("{campaign}: cannot be read, and is left out.", campaign=name)
 
 
+def finding_sentences(overview: CampaignOverview, tr: Language) -> Iterator[str]:
+    """Yield what the newest measured experiments found, one sentence a comparison.
+
+    Args:
+        overview: The campaigns.
+        tr: The language.
+
+    Yields:
+        Sentences, the newest experiment first.
+    """
+    for name, measured in list(overview.experiments.items())[:SHOWN]:
+        for text in contrast_sentences(measured, NumberFormat(0.0, tr), tr):
+            yield tr("{campaign}: {text}", campaign=name, text=text)
+
+
 def _amount(belief: ActionBelief, form: NumberFormat) -> str:
     """The price of not knowing: money, or percentage points of return."""
     price = belief.price_of_not_knowing
@@ -135,7 +156,8 @@ def _campaign_row(each: Campaign, tr: Language) -> dict[str, str]:
     contacted = tr("{n} of {all}", n=f"{each.contacted or 0:,}", all=f"{each.customers:,}")
     return {
         "name": each.name,
-        "status": tr(STATUSES[each.status], day=each.matures, by=each.superseded_by),
+        "kind": _kind(each, tr),
+        "status": _status(each, tr),
         "customers": f"{each.customers:,}" if each.contacted is None else contacted,
         "spent": form.money(each.spent if each.cost is None else each.cost),
         "promised": tr("{gain} (assumed)", gain=promised) if each.assumed else promised,
@@ -143,6 +165,19 @@ def _campaign_row(each: Campaign, tr: Language) -> dict[str, str]:
         "next_unit": UNKNOWN if each.next_unit is None else f"{each.next_unit:,.3g}",
         "responses": _responses(each, tr),
     }
+
+
+def _status(each: Campaign, tr: Language) -> str:
+    status = tr(STATUSES[each.status], day=each.matures, by=each.superseded_by)
+    return tr("{status}; does not count", status=status) if each.valid is False else status
+
+
+def _kind(each: Campaign, tr: Language) -> str:
+    """What an experiment compares; empty for an ordinary plan."""
+    test = " vs ".join(tr("nothing") if name == NOTHING else name for name in each.arms)
+    if each.pilot:
+        return tr("pilot: {test}", test=test)
+    return tr("experiment: {test}", test=test) if test else ""
 
 
 def _responses(each: Campaign, tr: Language) -> str:

@@ -6,9 +6,9 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "action_beliefs": ["ActionBelief", "believe_actions"],
-        "action_effects": ["ASSUMED", "INTERPOLATED", "ActionEffects", "load_action_effects"],
+        "action_effects": ["ASSUMED", "INTERPOLATED", "UNKNOWN", "ActionEffects", "load_action_effects"],
         "believed_effects": ["EVIDENT"],
-        "effect_table": ["RETURN", "VALUE"],
+        "effect_table": ["RETURN", "VALUE", "as_floats"],
         "past_effects": ["effect_rows"],
         "uplift_scores": ["uplift_scores_text", "write_uplift_scores"],
     },

@@ -10,8 +10,8 @@ save_rate x churn_probability, and on value save_rate x value_at_risk. Actions t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -27,7 +27,7 @@ from serving.effects.past_effects import past_effects
 from serving.effects.pooled_doses import OneAction, pool_doses
 from serving.language.messages import N_
 
-ASSUMED, INTERPOLATED = N_("assumed"), N_("interpolated")
+ASSUMED, INTERPOLATED, UNKNOWN = N_("assumed"), N_("interpolated"), N_("unknown")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class ActionEffects:
         parts: (n, a, k) independent errors of the effect on the plan's outcome, each common to all customers of an
             action; nan where the effect is assumed.
         believed: (n, a) posterior means of the effect on the plan's outcome, of actions without evidence as well.
-        sources: (a,) source of each action's effects: 'assumed', 'interpolated' (a dose between measured ones), or the
-            `source` in the table, such as 'measured'.
+        sources: (a,) source of each action's effects: 'assumed', 'interpolated' (a dose between measured ones),
+            'unknown' (0 then; in experiments only), or the `source` in the table, such as 'measured'.
         evidence: (a,) the average effect on the plan's `outcome` as `estimate` with `error` and as `believed`, and
             whether the evidence is `enough`; None if the effect is assumed.
         digest: sha256 of the table; '' if none was read.
@@ -62,9 +62,16 @@ class ActionEffects:
         """Whether any effect is assumed."""
         return ASSUMED in self.sources
 
+    def of(self, places: Sequence[int]) -> ActionEffects:
+        """The effects of some of the actions, in the order of `places`."""
+        names = ("on_return", "on_value", "error", "parts", "believed")
+        columns = {name: getattr(self, name)[:, places] for name in names}
+        sources = tuple(self.sources[place] for place in places)
+        return replace(self, **columns, sources=sources, evidence=tuple(self.evidence[place] for place in places))
+
 
 def load_action_effects(
-    config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, money: bool = True
+    config: Config, rules: PlanConfig, cutoff: date, scores: pa.Table, money: bool = True, untested: bool = False
 ) -> ActionEffects:
     """Loads the effects of a plan's actions on the scored customers.
 
@@ -74,6 +81,7 @@ def load_action_effects(
         cutoff: The scored cutoff.
         scores: The score table, n rows.
         money: Whether the plan is about value; otherwise it is about returning.
+        untested: Whether an action may have no effect at all that is known; it counts as 0 then, as in experiments.
 
     Returns:
         The effects, in the order of the score table.
@@ -89,16 +97,16 @@ def load_action_effects(
     measured, untried = pool_doses(measured, rules.actions, _expected(scores)[outcome], outcome)
     effects, sources = [], []
     for name, action in rules.actions.items():
-        if name in measured:
-            effects.append(measured[name])
-        elif action.save_rate is not None:
-            effects.append(_assumed_action(action.save_rate, scores))
-        else:
+        known = name in measured or action.save_rate is not None
+        if not known and not untested:
             raise UsageError(
                 f"[plan.actions.{name}]: its effect was not measured ({table.path.relative_to(config.output.parent)}), "
-                f"and it has no save_rate to assume; run `regulars uplift --cutoff {cutoff}`, or set save_rate"
+                f"and it has no save_rate to assume; run `regulars uplift --cutoff {cutoff}`, test it with `regulars "
+                f"plan --cutoff {cutoff} --test '{name} vs nothing'`, or set save_rate"
             )
-        sources.append(INTERPOLATED if name in untried else table.sources.get(name, ASSUMED))
+        effects.append(measured[name] if name in measured else _assumed_action(action.save_rate or 0.0, scores))
+        unmeasured = ASSUMED if known else UNKNOWN
+        sources.append(INTERPOLATED if name in untried else table.sources.get(name, unmeasured))
     return ActionEffects(
         on_return=np.stack([one.on_return for one in effects], axis=1),
         on_value=np.stack([one.on_value for one in effects], axis=1),

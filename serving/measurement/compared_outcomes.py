@@ -20,7 +20,7 @@ class ComparedOutcomes:
     Attributes:
         inside: Which customers (n,) are compared: those of actions with customers on both sides.
         treated: Whether each customer (n,) is in the treatment group, else in the holdout.
-        stratum: The action (n,) within which each customer was held out at random.
+        stratum: The action (n,) within which each customer was held out at random; in an experiment the segment.
         counted: The outcomes, value only up to its cap.
         adjusted: `counted` less what covariates explain, with one slope for all.
         plain: The outcomes as they are.
@@ -93,9 +93,12 @@ def compare_outcomes(executed: ExecutedPlan, draws: int = DRAWS) -> ComparedOutc
 def _comparable(executed: ExecutedPlan) -> tuple[np.ndarray, np.ndarray]:
     """Which customers (n,) are compared, and the stratum (n,) of each.
 
-    If no action has customers on both sides, everybody assigned to any action is compared.
+    If no action has customers on both sides, everybody assigned to any action is compared. An experiment's arms are
+    compared within segments, within which they were assigned.
     """
     assigned = executed.assigned
+    if executed.experiment:
+        return executed.treated | executed.control, np.unique(executed.segment, return_inverse=True)[1]
     both = [
         place for place in range(len(executed.actions)) if len(set(executed.held_out[assigned == place].tolist())) == 2
     ]

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from serving.measurement.arm_contrasts import contrast_rows
 from serving.measurement.compared_outcomes import ComparedOutcomes, compare_outcomes
 from serving.measurement.executed_plan import RETURN, VALUE, ExecutedPlan
 from serving.measurement.exposure import action_cost
@@ -57,6 +58,9 @@ def measured_effects(executed: ExecutedPlan, draws: int = DRAWS) -> MeasuredEffe
     those of the other groups of its family.
     """
     outcomes = compare_outcomes(executed, draws)
+    if executed.experiment and not executed.control.any():  # nobody got nothing, so there are differences only
+        contrasts = list(contrast_rows(executed, outcomes))
+        return MeasuredEffects(contrasts, [], outcomes.caps, executed.actions)
     actions = list(_actions(executed, outcomes.inside))
     segments = list(_segments(executed, outcomes.inside))
     families = {EACH_ACTION: actions, EACH_SEGMENT: segments, EACH_PAIR: list(_pairs(actions, segments))}
@@ -82,6 +86,7 @@ def measured_effects(executed: ExecutedPlan, draws: int = DRAWS) -> MeasuredEffe
             few | {"family": family, "outcome": outcome}
             for family in families for few in needed[family] if few is not None
         ]  # fmt: skip
+    rows += contrast_rows(executed, outcomes) if executed.experiment else ()
     return MeasuredEffects(rows, withheld, outcomes.caps, tuple(name for name, _, _ in actions))
 
 
@@ -116,8 +121,9 @@ def interval_columns(mature: bool) -> tuple[str, str]:
 
 def _actions(executed: ExecutedPlan, compared: np.ndarray) -> Iterator[Group]:
     for place, name in enumerate(executed.actions):
-        if (inside := compared & (executed.assigned == place)).any():
-            yield name, ALL, inside
+        inside = compared & (executed.assigned == place)
+        if inside.any():
+            yield name, ALL, inside | (executed.control & executed.experiment)
 
 
 def _segments(executed: ExecutedPlan, compared: np.ndarray) -> Iterator[Group]:
@@ -205,5 +211,5 @@ def _row(
         "family": family, "action": action, "segment": segment,
         **{name: value if value is not None and isfinite(value) else None for name, value in figures.items()},
         **{name: int(who.sum()) for name, who in sides.items()},
-        "together": known, "pooled": None, "pooled_error": None,
+        "together": known, "pooled": None, "pooled_error": None, "against": None,
     }  # fmt: skip

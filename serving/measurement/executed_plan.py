@@ -14,6 +14,7 @@ from features.campaigns.plan_outcomes import PlanOutcomes, read_plan_outcomes
 from features.errors import DataError, RefusedError, sample
 from features.intake.log import Log
 from features.task import Window, other_zone
+from serving.experiments.arms import NOTHING
 from serving.measurement.shared_draw import SharedDraw, first_scores
 from serving.planning.plan import Plan
 
@@ -75,6 +76,22 @@ class ExecutedPlan:
         return np.asarray((self.assigned >= 0) & ~self.held_out)
 
     @property
+    def experiment(self) -> bool:
+        """Whether arms were assigned at random; those held out are then the arm without an action."""
+        return self.plan.manifest.experiment is not None
+
+    @property
+    def control(self) -> np.ndarray:
+        """Whether each customer (n,) is held out from an action, or in an experiment's arm without an action."""
+        return np.asarray(self.held_out & ((self.assigned >= 0) | self.experiment))
+
+    def arm(self, name: str) -> np.ndarray:
+        """Whether each customer (n,) is in an arm of the experiment."""
+        return (
+            self.control if name == NOTHING else np.asarray(self.treated & (self.assigned == self.actions.index(name)))
+        )
+
+    @property
     def mature(self) -> bool:
         """Whether the log reaches the end of the horizon."""
         return self.log.days >= self.horizon.days
@@ -105,7 +122,8 @@ def load_executed_plan(log: Log, plan: Plan, other_log: bool = False) -> Execute
     facts, table = plan.manifest, plan.table()
     if not other_log:
         _refuse_other_zone(plan, log.config.task.timezone)
-    _refuse_no_comparison(plan, table)
+    if facts.experiment is None:
+        _refuse_no_comparison(plan, table)
     horizon = Window(int(facts.horizon_days))
     past = facts.past or {"before": str(plan.cutoff)}
     day = date.fromisoformat(past["before"])

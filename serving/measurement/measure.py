@@ -23,9 +23,11 @@ from features.outputs.parquet_files import read_parquet
 from features.storage.atomic_files import atomic_file, write_text_atomically
 from features.storage.json_files import file_digest
 from features.storage.user_paths import real_path
+from serving.measurement.arm_contrasts import experiment_facts
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
 from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
+from serving.measurement.overlap import overlapping_plans
 from serving.planning.plan import Plan, read_plan
 from serving.planning.rules import plan_reference
 
@@ -46,6 +48,7 @@ EFFECT_SCHEMA = pa.schema(
         ("together", pa.int64()),
         ("pooled", pa.float64()),
         ("pooled_error", pa.float64()),
+        ("against", pa.string()),
     ]
 )
 
@@ -98,8 +101,9 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         config = log.config
         plan = find_plan(config, name)
         executed = load_executed_plan(log, plan, other_log)
+        overlap = overlapping_plans(config, executed)
     effects = measured_effects(executed)
-    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn}
+    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn, "overlap": overlap}
     target, earlier = plan.folder / MEASUREMENT, _earlier(plan.folder / MEASUREMENT)
     with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(effects.rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
@@ -138,6 +142,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
     return {
         "format": FORMAT,
         "name": plan.manifest.name,
+        **({"currency": plan.manifest.currency} if plan.manifest.currency else {}),
         "campaign": plan.campaign,
         "cutoff": str(plan.cutoff),
         "horizon_days": executed.horizon.days,
@@ -151,7 +156,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
             "measured": len(executed.held_out),
             "missing": executed.missing_customers,
             "treated": int(executed.treated.sum()),
-            "held_out": int((executed.held_out & (executed.assigned >= 0)).sum()),
+            "held_out": int(executed.control.sum()),
         },
         "sample_ratio": sample_ratio_checks(executed),
         "exposure": exposure_by_action(executed),
@@ -166,6 +171,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
         "effects": effects.rows,
         "withheld": effects.withheld,
         "returns": plan_returns(executed, effects),
+        "experiment": experiment_facts(executed, effects.rows) if executed.experiment else None,
     }
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from features.outputs.manifests import Measurement
+from serving.experiments.wording import contrast_sentences
+from serving.language.formats import NumberFormat, format_money
+from serving.language.messages import Language, get_language
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, PLAIN, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
 from serving.measurement.measure import PlanMeasurement
+from serving.measurement.refusals import refusal_sentences
 
 COVARIATES = {
     "before": "spend in the horizon before the plan",
@@ -20,6 +25,9 @@ Facts = Mapping[str, Any]
 def measurement_text(measured: PlanMeasurement) -> str:
     """Return a measurement as text."""
     facts = measured.facts
+    if facts.get("experiment"):
+        parts = [_head(measured), _exposure(facts), _sample_ratio(facts), *_arms(measured), _notes(facts)]
+        return "\n\n".join("\n".join(part) for part in parts if part)
     parts = [
         _head(measured), _exposure(facts), _sample_ratio(facts), *_effects(facts), _returns(facts), _notes(facts),
     ]  # fmt: skip
@@ -28,8 +36,9 @@ def measurement_text(measured: PlanMeasurement) -> str:
 
 def _head(measured: PlanMeasurement) -> list[str]:
     facts = measured.facts
+    kind = "experiment" if facts.get("experiment") else "plan"
     lines = [
-        f"plan {facts['campaign']!r} at {facts['cutoff']}, measured by intention to treat: "
+        f"{kind} {facts['campaign']!r} at {facts['cutoff']}, measured by intention to treat: "
         f"{facts['customers']['treated']:,} customers assigned to an action, {facts['customers']['held_out']:,} held "
         "out"
     ]
@@ -54,6 +63,14 @@ def _head(measured: PlanMeasurement) -> list[str]:
             f"{since}. The effect is that of all these plans together, not of this one alone, so it is adjusted only "
             "for what was known before the first of them. A new plan draws its own holdout"
         )
+    lines += [f"NOTE: {each}" for each in refusal_sentences(Measurement.model_validate(facts), _tr(facts))]
+    overlap = facts["overlap"]
+    if overlap["plans"] and not overlap["alarm"]:
+        lines.append(
+            f"NOTE: its outcomes overlap with those of {', '.join(overlap['plans'])}, whose actions reach "
+            f"{overlap['treated']:.0%} of the customers with an action and {overlap['held_out']:.0%} of those held "
+            "out; the effect includes what follows"
+        )
     if missing := facts["customers"]["missing"]:
         lines.append(f"NOTE: {missing:,} customers of the plan are not in the log, and are left out")
     return lines
@@ -70,7 +87,7 @@ def _earlier_note(earlier: Facts, facts: Facts) -> str:
 
 
 def _exposure(facts: Facts) -> list[str]:
-    lines = ["who was contacted"]
+    lines, experiment = ["who was contacted"], facts.get("experiment")
     for name, counts in facts["exposure"].items():
         if not counts["meant"]:
             lines.append(f"  nobody was assigned to {name}")
@@ -87,7 +104,8 @@ def _exposure(facts: Facts) -> list[str]:
         )
         if answers := facts.get("responses", {}).get(name):
             lines.append(f"    {_answers(answers)}")
-    return [*lines, *_contamination(facts["contamination"])]
+    nobody_is_held_out = experiment and not facts["customers"]["held_out"]
+    return lines if nobody_is_held_out else [*lines, *_contamination(facts["contamination"])]
 
 
 def _answers(answers: Mapping[str, int]) -> str:
@@ -117,6 +135,8 @@ def _contamination(counts: Facts) -> Iterator[str]:
 def _sample_ratio(facts: Facts) -> list[str]:
     """The size of the holdout against its planned share, and an alarm if the two do not fit."""
     checks = facts["sample_ratio"]
+    if facts.get("experiment"):
+        return _arm_ratio(checks)
     eligible = checks["groups"][0]
     total = eligible["held"] + eligible["treated"]
     line = (
@@ -132,6 +152,42 @@ def _sample_ratio(facts: Facts) -> list[str]:
         line,
         "ALARM: sample-ratio mismatch: the group sizes do not fit the randomisation; no figure below can be trusted",
         *(f"  {g['of']}: {g['held']:,} held out and {g['treated']:,} not (p = {g['p']:.2g})" for g in wrong),
+    ]
+
+
+def _arm_ratio(checks: Facts) -> list[str]:
+    """The sizes of an experiment's arms, and an alarm if they do not fit their planned shares."""
+    group = checks["groups"][0]
+    counts = ", ".join(f"{name} {count:,}" for name, count in group["arms"].items())
+    line = f"sample ratio: {counts} (p = {group['p']:.2g})"
+    if not checks["alarm"]:
+        return [f"{line}: as randomised"]
+    return [
+        line,
+        "ALARM: sample-ratio mismatch: the sizes of the arms do not fit the randomisation; no figure below can be "
+        "trusted",
+    ]
+
+
+def _arms(measured: PlanMeasurement) -> Iterator[list[str]]:
+    """The arms of an experiment, and each comparison in a sentence."""
+    facts, money = measured.facts, VALUE in {row["outcome"] for row in measured.facts["effects"]}
+    head = ("arm", "customers", "cost of each", "return rate", *(["value of each"] if money else []))
+    rows = [head]
+    for name in facts["experiment"]["order"]:
+        arm = facts["experiment"]["arms"][name]
+        if not arm["customers"]:
+            rows.append((name, "0", *["–"] * (len(head) - 2)))
+            continue
+        value = [_money(arm["mean_value"], facts)] if money else []
+        rows.append((name, f"{arm['customers']:,}", _money(arm["cost"], facts), f"{arm['mean_return']:.1%}", *value))
+    yield [f"the arms within {facts['days']} days", *_aligned(rows, (1, 2, 3, 4))]
+    interval = "95% confidence intervals" if facts["mature"] else "95% sequential confidence intervals"
+    tr = _tr(facts)
+    form = NumberFormat(0.0, tr)
+    yield [
+        f"differences ({interval}; the plain figures above are not adjusted)",
+        *(f"  {each}" for each in contrast_sentences(Measurement.model_validate(facts), form, tr)),
     ]
 
 
@@ -221,10 +277,14 @@ def _verdict(overall: Facts, facts: Facts) -> str:
 def _returns(facts: Facts) -> list[str]:
     cost = facts["cost"]
     source = "from the contacts" if cost["source"] == "contacts" else "at the plan's prices, as contacts have no cost"
-    planned = f"{cost['expected']:,.2f}"
-    lines = [f"cost of contacts with the treatment group: {cost['treated']:,.2f} ({source}; planned: {planned})"]
+    planned = _money(cost["expected"], facts)
+    lines = [
+        f"cost of contacts with the treatment group: {_money(cost['treated'], facts)} ({source}; planned: {planned})"
+    ]
     other_costs = {"held out": cost["held_out"], "without a planned action": cost["planned_nothing"]}
-    lines += [f"  in addition, for customers {who}: {money:,.2f}" for who, money in other_costs.items() if money]
+    lines += [
+        f"  in addition, for customers {who}: {_money(money, facts)}" for who, money in other_costs.items() if money
+    ]
     returns = facts["returns"]
     for name, figures in returns.items() if len(returns) > 2 else [(ALL, returns[ALL])]:
         lines += _returns_of("in total" if name == ALL else name, figures, _returned(facts))
@@ -258,24 +318,36 @@ def _notes(facts: Facts) -> list[str]:
     known = [row["together"] for row in facts["effects"] if row["family"] != ALL]
     lines = [f"adjusted for {', '.join(COVARIATES[name] for name in facts['adjusted_for'])}"]
     if VALUE in facts.get("counted_up_to", {}):
+        most = _money(facts["counted_up_to"][VALUE], facts)
         lines.append(
-            f"adjusted effects on value count at most {facts['counted_up_to'][VALUE]:,.2f} of each customer (one in "
+            f"adjusted effects on value count at most {most} of each customer (one in "
             "twenty buyers brought more), so that a few customers do not decide; unadjusted ones count everything"
         )
     if max(known, default=0) > 1:
         lines.append(
-            "figures are corrected for comparing several actions, and likewise several segments: p-values by Holm, "
-            "intervals by Bonferroni"
+            "figures are corrected for comparing several arms: p-values by Holm, intervals by Bonferroni"
+            if facts.get("experiment")
+            else "figures are corrected for comparing several actions, and likewise several segments: p-values by "
+            "Holm, intervals by Bonferroni"
         )
     return lines
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+def _money(number: float, facts: Facts) -> str:
+    return format_money(number, _tr(facts))
+
+
+def _tr(facts: Facts) -> Language:
+    """English, with the currency of the measurement."""
+    return get_language("en", str(facts.get("currency", "")))
+
+
+def _aligned(rows: list[tuple[str, ...]], numbers: tuple[int, ...] = (1, 2, 4)) -> list[str]:
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  "
         + "  ".join(
-            text.rjust(width) if place in (1, 2, 4) else text.ljust(width)
+            text.rjust(width) if place in numbers else text.ljust(width)
             for place, (text, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows

@@ -10,7 +10,14 @@ __getattr__, __all__ = lazy_exports(
         "money": ["money_left"],
         "plan": ["Plan", "make_plan", "read_plan"],
         "promise": ["evidence_sentences", "gain_sentences", "pilot_sentence"],
-        "rules": ["find_plan_manifest", "plan_reference", "plan_rules", "refuse_measured"],
+        "rules": [
+            "find_plan_manifest",
+            "plan_reference",
+            "plan_rules",
+            "refuse_measured",
+            "require_detectable",
+            "experiment_campaign",
+        ],
         "text": ["plan_text"],
     },
 )

@@ -12,6 +12,7 @@ import pyarrow.csv
 
 from features.config.plan import ATTRIBUTES, PlanAction, PlanConfig
 from features.config.quiet_times import first_open_day, open_hours
+from serving.experiments.arms import NOTHING
 from serving.scoring.spreadsheet_text import escape_formulas
 
 OF_PLAN = (
@@ -24,7 +25,9 @@ CSV_COLUMNS = (*OF_PLAN, *OF_FILE, *WHEN)
 HOLDOUT = "holdout"
 
 
-def write_plan_csv(table: pa.Table, name: str, rules: PlanConfig, cutoff: date, path: Path) -> None:
+def write_plan_csv(
+    table: pa.Table, name: str, rules: PlanConfig, cutoff: date, path: Path, experiment: bool = False
+) -> None:
     """Writes the customers with an action, and those held out from one, as CSV; formulas are escaped.
 
     Args:
@@ -33,8 +36,10 @@ def write_plan_csv(table: pa.Table, name: str, rules: PlanConfig, cutoff: date, 
         rules: The rules of the plan.
         cutoff: Its cutoff, from which on customers may be contacted.
         path: The file.
+        experiment: Whether customers who are held out without an action are an arm, and so are written too.
     """
-    rows, actions = table.filter(table["would_have"].is_valid()), rules.actions
+    written = pc.or_(table["would_have"].is_valid(), table["holdout"]) if experiment else table["would_have"].is_valid()
+    rows, actions = table.filter(written), rules.actions
     columns = {column: rows[column] for column in OF_PLAN}
     columns |= {"variant": _variants(rows, name, list(actions)), **_attributes(rows["action"], actions)}
     columns |= _times(rows["action"], send_times(rules, cutoff))
@@ -83,7 +88,7 @@ def _variants(rows: pa.Table, plan: str, names: list[str]) -> pa.Array:
     treated, held_out = (
         pa.array([variant_id(plan, name, of) for name in names], pa.string()).take(place) for of in (False, True)
     )
-    return pc.if_else(rows["holdout"], held_out, treated)
+    return pc.if_else(rows["holdout"], held_out, treated).fill_null(f"{plan}/{NOTHING}")
 
 
 def _attributes(action: pa.ChunkedArray, actions: Mapping[str, PlanAction]) -> dict[str, pa.Array]:

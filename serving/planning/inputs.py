@@ -73,13 +73,15 @@ def _refuse_nobody(eligibility: Eligibility, table: pa.Table, cutoff: date) -> N
         )
 
 
-def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs:
+def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date, experiment: bool = False) -> PlanInputs:
     """Reads and computes the inputs of a plan.
 
     Args:
         log: The log of the business.
         rules: Its [plan], with the options of the command.
         cutoff: A scored cutoff.
+        experiment: Whether arms are assigned at random: then scores need no skill, effects need not be known, minimums
+            do not apply, and everybody whom another plan of the cutoff holds out is left out.
 
     Returns:
         The inputs, by customer_id.
@@ -95,7 +97,9 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     money = config.has_value and table["value_at_risk"].null_count < table.num_rows
     if money and rules.margin is None:
         raise UsageError("[plan] margin is missing: the share of value that is profit, such as margin = 0.3")
-    action_effects = load_action_effects(config, rules, cutoff, table, money)
+    if experiment:
+        rules = rules.model_copy(update={"holdout": 0.0, "minimums": {}})
+    action_effects = load_action_effects(config, rules, cutoff, table, money, experiment)
     costs = np.array([action.cost for action in rules.actions.values()])
     gains = (rules.margin or 0.0) * action_effects.on_value - costs if money else action_effects.on_return.copy()
     drawn = draw_cutoff_holdout(config, rules, cutoff, table["customer_id"])
@@ -103,7 +107,7 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     eligibility = apply_eligibility_rules(log, rules, cutoff, table, np.isfinite(gains), taken)
     _refuse_nobody(eligibility, table, cutoff)
     order, pilot = np.arange(len(table)), None
-    if not scores.manifest.skill:
+    if not scores.manifest.skill and not experiment:
         gains[~eligibility.allowed] = -np.inf
         eligibility, order, pilot = _drawn(table, eligibility, gains, action_effects.on_return, rules, drawn)
         rules = rules.model_copy(update={"minimums": {}})
@@ -111,22 +115,9 @@ def collect_plan_inputs(log: Log, rules: PlanConfig, cutoff: date) -> PlanInputs
     holdout = drawn.held_out & (eligibility.reason_index < 0)
     segments, segment_index, minimums = _minimums(table, rules, (eligibility.reason_index < 0) & ~holdout)
     return PlanInputs(
-        scores,
-        table,
-        action_effects,
-        eligibility,
-        MONEY if money else CUSTOMERS_KEPT,
-        gains,
-        costs,
-        holdout,
-        drawn.share,
-        drawn.key,
-        segments,
-        segment_index,
-        minimums,
-        order,
-        pilot,
-    )
+        scores, table, action_effects, eligibility, MONEY if money else CUSTOMERS_KEPT, gains, costs, holdout,
+        drawn.share, drawn.key, segments, segment_index, minimums, order, pilot,
+    )  # fmt: skip
 
 
 def _drawn(

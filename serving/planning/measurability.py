@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from serving.planning.power import ALPHA, POWER
+from serving.experiments.power import ALPHA, POWER
 
 LEAST_HELD_OUT = 10  # fewer say nothing of the tail of a skewed outcome, nor of a rate near 0 or 1
 

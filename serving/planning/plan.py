@@ -29,17 +29,18 @@ from features.outputs.manifests import PlanManifest, manifest_text, read_manifes
 from features.outputs.parquet_files import read_parquet
 from features.storage.atomic_files import atomic_folder
 from features.storage.json_files import file_digest
+from serving.experiments.power import holdout_power
 from serving.language.messages import get_language
 from serving.optimizer.allocate import Allocation, BudgetPoint, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
 from serving.planning.campaign_file import send_times, write_plan_csv
+from serving.planning.experiment import ExperimentKind, draw_experiment, experiment_kind
 from serving.planning.explore import explored_plan, exploring_facts
 from serving.planning.inputs import MONEY, PlanInputs, collect_plan_inputs
 from serving.planning.manifest import plan_manifest
 from serving.planning.measurability import unmeasurable_actions
 from serving.planning.money import look_ahead, money_left
-from serving.planning.power import holdout_power
-from serving.planning.rules import find_plan_manifest, plan_rules, refuse_measured
+from serving.planning.rules import experiment_campaign, find_plan_manifest, plan_rules, refuse_measured
 from serving.planning.table import plan_table
 
 CSV, CURVE, CURVE_JSON = "plan.csv", "curve.parquet", "curve.json"
@@ -106,29 +107,38 @@ def make_plan(
     budget: float | None = None,
     campaign: str | None = None,
     only: Sequence[str] | None = None,
+    test: str | None = None,
+    detect: float | None = None,
 ) -> Plan:
     """Makes the plan of a campaign at a scored cutoff and writes it in one step; an earlier plan is replaced.
 
-    Plans of other campaigns at the cutoff are marked as superseded, unless `[plan] independent` is set.
+    Plans of other campaigns at the cutoff are marked as superseded, unless `[plan] independent` is set. With `test`, or
+    if nothing at all is known of what any action changes, the plan is an experiment: arms assigned at random.
 
     Args:
         business: An opened log, a config, or the path of a config; it needs a [plan].
         cutoff: A scored cutoff.
-        budget: Upper limit of the total cost; by default the config's.
-        campaign: Name of the campaign; by default the config's.
+        budget: Upper limit of the total cost; by default the config's. An experiment needs none.
+        campaign: Name of the campaign; by default the config's, for a test with '-test' behind it.
         only: Segments, tiers or lifecycle stages whose customers alone get actions; by default the config's.
+        test: The arms of an experiment, such as 'mail vs call' or 'channel x depth' (`serving.experiments.arms`).
+        detect: The difference in the return rate that an experiment should detect, such as 0.05.
 
     Returns:
         The plan on disk.
 
     Raises:
-        UsageError: There is no [plan], the cutoff is not scored, or a rule names something that does not exist.
+        UsageError: There is no [plan], the cutoff is not scored, or a rule or the test names what does not exist.
         RefusedError: The limits contradict each other, or the campaign's plan was already measured.
         DataError: Nobody is eligible, or a table cannot be read.
     """
     with opened(business) as log:
         day = as_date(cutoff)
-        return _plan_campaign(log, day, plan_rules(log.config, budget, campaign, only, day))
+        kind = experiment_kind(log, day, test, detect)
+        if kind is None:
+            return _plan_campaign(log, day, plan_rules(log.config, budget, campaign, only, day))
+        name = campaign if kind.pilot else experiment_campaign(log.config, campaign)
+        return _plan_experiment(log, day, plan_rules(log.config, budget, name, only, day, needs_budget=False), kind)
 
 
 def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
@@ -144,11 +154,7 @@ def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     allocation = replace(allocation, choice=choice)
     points = _curve_points(problem, rules, allocation)
     best, (allocation, explored) = allocation.gain, explored_plan(problem, allocation, inputs, rules)
-    folder = config.outputs.plan(day, rules.campaign)
-    table = plan_table(
-        inputs.table, list(rules.actions), allocation.choice, inputs.holdout, inputs.share, inputs.gains, inputs.costs,
-        inputs.action_effects, inputs.eligibility, explored.chances, get_language(config.language),
-    )  # fmt: skip
+    table = _table(config, rules, inputs, allocation, explored.chances)
     manifest = plan_manifest(config, rules, inputs, allocation)
     manifest["exploring"] = exploring_facts(rules, inputs, explored, best - allocation.gain)
     summary = summarise_log(log, day, config.task.horizon)
@@ -157,10 +163,51 @@ def _plan_campaign(log: Log, day: date, rules: PlanConfig) -> Plan:
     manifest["design"] = holdout_power(table, list(rules.actions), inputs.share, spread, rules.seed)
     left = money_left(config, rules, day)
     manifest["money"] = look_ahead(left, problem, allocation) if left else None
-    manifest["send"] = send_times(rules, day)
     manifest["unmeasurable"] = unmeasurable_actions(table, list(rules.actions), inputs.share)
+    return _write_plan(config, day, rules, table, points, manifest)
+
+
+def _plan_experiment(log: Log, day: date, rules: PlanConfig, kind: ExperimentKind) -> Plan:
+    """As `make_plan`, for arms that are assigned at random."""
+    config = log.config
+    refuse_measured(config.outputs.plan(day, rules.campaign))
+    summary = summarise_log(log, day, config.task.horizon)
+    drawn = draw_experiment(log, day, rules, kind, _spend_spread(config, summary.spread))
+    allocation = drawn.allocation
+    table = _table(config, drawn.rules, drawn.inputs, allocation, drawn.chances, experiment=True)
+    manifest = plan_manifest(config, drawn.rules, drawn.inputs, allocation) | drawn.facts
+    for place, facts in enumerate(manifest["actions"].values()):
+        facts["propensity"] = float(drawn.chances[0, place])
+    manifest["past"] = {"before": str(summary.day), **summary.marks}
+    own = BudgetPoint(
+        manifest["budget"],
+        allocation.spent,
+        allocation.gain,
+        allocation.bound,
+        0.0,
+        manifest["customers"]["with_action"],
+    )
+    return _write_plan(config, day, drawn.rules, table, [own], manifest)
+
+
+def _table(
+    config: Config, rules: PlanConfig, inputs: PlanInputs, allocation: Allocation, chances: np.ndarray,
+    experiment: bool = False,
+) -> pa.Table:  # fmt: skip
+    return plan_table(
+        inputs.table, list(rules.actions), allocation.choice, inputs.holdout, inputs.share, inputs.gains, inputs.costs,
+        inputs.action_effects, inputs.eligibility, chances, get_language(config.language), experiment,
+    )  # fmt: skip
+
+
+def _write_plan(
+    config: Config, day: date, rules: PlanConfig, table: pa.Table, points: list[BudgetPoint], manifest: dict[str, Any]
+) -> Plan:
+    """Writes the files of a plan, and marks the other plans of the cutoff as superseded."""
+    folder = config.outputs.plan(day, rules.campaign)
+    manifest["send"] = send_times(rules, day)
     with atomic_folder(folder) as staging:
-        write_plan_csv(table, plan_name(folder), rules, day, staging / CSV)
+        write_plan_csv(table, plan_name(folder), rules, day, staging / CSV, bool(manifest.get("experiment")))
         _write_files(staging, table, points, manifest)
     if not rules.independent:
         mark_superseded(config, day, rules.campaign)

@@ -20,6 +20,7 @@ def plan_rules(
     campaign: str | None,
     only: Sequence[str] | None = None,
     cutoff: date | None = None,
+    needs_budget: bool = True,
 ) -> PlanConfig:
     """The config's [plan] with the options of the command.
 
@@ -29,9 +30,10 @@ def plan_rules(
         campaign: Name of the campaign; None: the config's.
         only: The groups whose customers alone get actions; None: the config's.
         cutoff: The cutoff of the plan, if it shares the money of a period ([plan] total_budget).
+        needs_budget: Whether the plan needs a budget; an experiment takes what its size costs.
 
     Returns:
-        The rules; `budget` is set.
+        The rules; `budget` is set, unless the plan needs none.
 
     Raises:
         UsageError: There is no [plan], an option is not valid, or the budget is below the cheapest action.
@@ -53,6 +55,8 @@ def plan_rules(
         ) from None
     if cutoff is not None and (left := money_left(config, rules, cutoff)):
         rules = rules.model_copy(update={"budget": share_of_budget(left, config.plan.budget, budget)})
+    if rules.budget is None and not needs_budget:
+        return rules
     if rules.budget is None:
         raise UsageError("no budget: give --budget, or set [plan] budget")
     name, cheapest = min(rules.actions.items(), key=lambda item: item[1].cost)
@@ -62,6 +66,24 @@ def plan_rules(
             "customer), so nobody could be contacted; raise the budget"
         )
     return rules
+
+
+def require_detectable(detect: float | None) -> None:
+    """Refuses a difference that no experiment can detect.
+
+    Raises:
+        UsageError: It is given, and not a difference in the return rate.
+    """
+    if detect is not None and not 0 < detect < 1:
+        raise UsageError(
+            f"--detect {detect:g}: expected a difference in the return rate above 0 and below 1, such as 0.05 for 5 "
+            "percentage points"
+        )
+
+
+def experiment_campaign(config: Config, campaign: str | None) -> str | None:
+    """The name of a test: as asked for, or the config's campaign with '-test' behind it."""
+    return campaign or (f"{config.plan.campaign}-test" if config.plan else None)
 
 
 def refuse_measured(folder: Path) -> None:

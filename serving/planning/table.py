@@ -46,6 +46,7 @@ def plan_table(
     eligibility: Eligibility,
     chances: np.ndarray,
     tr: Language = ENGLISH,
+    experiment: bool = False,
 ) -> pa.Table:
     """Builds the table of a plan.
 
@@ -61,6 +62,7 @@ def plan_table(
         eligibility: Which customers may get which action.
         chances: (n, a + 1) the probability of each action, and of none, for customers who are not held out.
         tr: The language of the sentences; names of segments, actions and sources stay the same.
+        experiment: Whether customers who are held out are the arm of an experiment.
 
     Returns:
         One row for each scored customer, in the order of the score table.
@@ -84,22 +86,23 @@ def plan_table(
         "effect_value_error": _masked(has_action, effects.error[row, place]),
         "source": pa.array(effects.sources, pa.string()).take(pa.array(place, mask=~has_action)),
         **{name: scores[name] for name in ("churn_probability", "value", "value_at_risk")},
-        "assignment": _assignment_words(names, chosen, holdout, gains, eligibility, tr),
+        "assignment": _assignment_words(names, chosen, holdout, gains, eligibility, tr, experiment),
         "reasons": _joined_reasons(scores["churn_reasons"], tr("; ")),
     }
     return pa.table({field.name: columns[field.name] for field in PLAN_SCHEMA}, schema=PLAN_SCHEMA)
 
 
 def _assignment_words(
-    names: list[str], chosen: np.ndarray, holdout: np.ndarray, gains: np.ndarray, eligibility: Eligibility, tr: Language
-) -> pa.Array:
+    names: list[str], chosen: np.ndarray, holdout: np.ndarray, gains: np.ndarray, eligibility: Eligibility,
+    tr: Language, experiment: bool,
+) -> pa.Array:  # fmt: skip
     """The assignment of each customer in words: the action, or why there is none."""
     a = len(names)
     words = [tr("gets {action}", action=name) for name in names]
     held_out = tr("held out: gets nothing, so that the effect can be measured (would have {action})")
     words += [held_out.format(action=name) for name in names]
     words += [tr("nothing: no action pays"), tr("nothing: what pays does not fit within the limits")]
-    words += [tr("held out; would have nothing either")]
+    words += [tr("arm without an action: gets nothing") if experiment else tr("held out; would have nothing either")]
     words += [tr("left out: {reason}", reason=tr.phrase(reason)) for reason in eligibility.reasons]
     pays = (gains > 0).any(axis=1)
     code = np.where(chosen < a, chosen + a * holdout, np.where(holdout, 2 * a + 2, 2 * a + pays))

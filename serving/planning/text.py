@@ -7,10 +7,13 @@ from typing import Any
 
 from features.campaigns.live_plans import plans_superseded_by, superseded_by
 from features.outputs.manifests import PlanManifest
-from serving.effects.action_effects import ASSUMED, INTERPOLATED
+from serving.effects.action_effects import ASSUMED, INTERPOLATED, UNKNOWN
+from serving.experiments.arms import NOTHING
+from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat, format_share
-from serving.language.messages import ENGLISH
+from serving.language.messages import Language, get_language
 from serving.planning.eligibility import NO_ACTION
+from serving.planning.experiment import NOT_DRAWN, NOT_EVERY_ARM
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
 from serving.planning.promise import evidence_sentences, exploring_sentences, pilot_sentence
@@ -23,6 +26,14 @@ MOSTLY_UNKNOWN = 0.05  # a list of which a smaller share is in the log matches a
 def plan_text(plan: Plan) -> str:
     """The plan in words, ending with the budget curve; effects that are assumed are marked."""
     facts = plan.manifest
+    if facts.experiment:
+        parts = [
+            list(experiment_sentences(facts, _form(facts), _tr(facts))),
+            [*_customer_lines(facts), *_other_plan_lines(plan)],
+            _arm_table(facts),
+            _source_notes(facts),
+        ]
+        return "\n\n".join("\n".join(part) for part in parts if part)
     parts = [
         _pilot_lines(facts),
         [*_customer_lines(facts), *_other_plan_lines(plan)],
@@ -37,16 +48,18 @@ def plan_text(plan: Plan) -> str:
 
 def _pilot_lines(facts: PlanManifest) -> list[str]:
     """What scores without skill mean for the plan; empty where scores choose."""
-    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, ENGLISH)]
+    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, _tr(facts))]
 
 
 def _customer_lines(facts: PlanManifest) -> list[str]:
     count = facts.customers
     lines = [
         f"plan {facts.campaign!r} at {facts.cutoff}: {count['scored']:,} customers scored, {count['eligible']:,} "
-        f"eligible, {count['held_out']:,} of them held out, {count['with_action']:,} with an action"
+        f"{'in the experiment' if facts.experiment else 'eligible'}, {count['held_out']:,} of them held out, "
+        f"{count['with_action']:,} with an action"
     ]
-    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason != NO_ACTION}
+    quiet = (NO_ACTION, NOT_EVERY_ARM, NOT_DRAWN)
+    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason not in quiet}
     lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
     for action, closed in facts.closed.items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
@@ -59,7 +72,7 @@ def _customer_lines(facts: PlanManifest) -> list[str]:
     if facts.rules.get("quiet_days") or facts.rules.get("quiet_hours"):
         hours = f", from {facts.send['send_from']} to {facts.send['send_until']}" if facts.send["send_from"] else ""
         lines.append(f"  contact them from {facts.send['send_on']} on{hours} (quiet days and hours of [plan])")
-    if not facts.holdout["share"]:
+    if not facts.holdout["share"] and not facts.experiment:
         lines.append("  NOTE: there is no holdout ([plan] holdout = 0), so the effect cannot be measured")
     return lines
 
@@ -102,13 +115,32 @@ def _action_table(facts: PlanManifest) -> list[str]:
         (name, f"{a['customers']:,}", f"{a['held_out']:,}", form(a["cost"]), form(a["gain"]), a["source"])
         for name, a in facts.actions.items()
     ]
-    wide = [max(len(row[place]) for row in (head, *rows)) for place in range(len(head))]
+    return _table([head, *rows], words=(0, 5))
+
+
+def _arm_table(facts: PlanManifest) -> list[str]:
+    """The arms of an experiment."""
+    money, form = facts.objective == MONEY, _money_format(facts)
+    head = ("arm", "customers", "propensity", "cost", "expected gain" if money else "expected to stay", "effect")
+    total = sum(arm["customers"] for arm in (facts.experiment or {})["arms"].values())
+    rows = [
+        (name, f"{a['customers']:,}", f"{a['propensity']:.3f}", form(a["cost"]), form(a["gain"]), a["source"])
+        for name, a in facts.actions.items()
+    ]
+    if count := facts.customers["held_out"]:
+        rows.append((NOTHING, f"{count:,}", f"{count / total:.3f}", form(0.0), form(0.0), ""))
+    return _table([head, *rows], words=(0, 5))
+
+
+def _table(rows: list[tuple[str, ...]], words: tuple[int, ...]) -> list[str]:
+    """Rows as aligned lines; columns of words to the left, numbers to the right."""
+    wide = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     return [
         "  ".join(
-            text.ljust(w) if place in (0, 5) else text.rjust(w)
+            text.ljust(w) if place in words else text.rjust(w)
             for place, (text, w) in enumerate(zip(row, wide, strict=True))
         ).rstrip()
-        for row in (head, *rows)
+        for row in rows
     ]
 
 
@@ -130,7 +162,7 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         )
     if facts.break_even is not None:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
-    lines += [f"  {each}" for each in exploring_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    lines += [f"  {each}" for each in exploring_sentences(facts, _form(facts), _tr(facts))]
     prices = facts.prices
     limits = ["the budget"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
@@ -159,12 +191,23 @@ def _money_lines(facts: PlanManifest) -> list[str]:
 
 
 def _source_notes(facts: PlanManifest) -> list[str]:
-    sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED, INTERPOLATED}
-    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    sources = {a["source"] for a in facts.actions.values()} - {
+        "measured",
+        "observational",
+        ASSUMED,
+        INTERPOLATED,
+        UNKNOWN,
+    }
+    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, _form(facts), _tr(facts))]
     lines += [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
         for source in sorted(sources)
     ]
+    unknown = [name for name, a in facts.actions.items() if a["source"] == UNKNOWN]
+    if unknown:
+        lines.append(
+            f"UNKNOWN: nothing is known of the effect of {', '.join(unknown)}, so the expected gain counts it as 0"
+        )
     untried = [name for name, a in facts.actions.items() if a["source"] == INTERPOLATED]
     if untried:
         lines.append(
@@ -175,10 +218,11 @@ def _source_notes(facts: PlanManifest) -> list[str]:
     if not rates:
         return lines
     keeps = ", ".join(f"{name} keeps {rate:.1%} of those who would leave" for name, rate in rates.items())
+    tested = "experiment" if facts.experiment else "holdout"
     return [
         *lines,
         f"ASSUMED, not measured: {keeps} (save_rate in [plan.actions]). This is your own assumption, not evidence: "
-        "the gains depend on it, and nobody can say how likely a loss is. The holdout will test it.",
+        f"the gains depend on it, and nobody can say how likely a loss is. The {tested} will test it.",
     ]
 
 
@@ -240,7 +284,16 @@ def _adds(price: float) -> str:
 
 def _money_format(facts: PlanManifest) -> Any:
     """A formatter of money, or customers, with digits that fit the mean of a customer."""
-    return NumberFormat(_gain_each(facts)).money
+    return _form(facts).money
+
+
+def _form(facts: PlanManifest) -> NumberFormat:
+    return NumberFormat(_gain_each(facts), _tr(facts))
+
+
+def _tr(facts: PlanManifest) -> Language:
+    """English, with the currency of the plan."""
+    return get_language("en", facts.currency)
 
 
 def _gain_each(facts: PlanManifest) -> float:

@@ -14,7 +14,7 @@ from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 from serving.scoring.score_tables import Scores
 
-LISTED = 50
+LISTED, PRINTED, BECAME = 50, 15, 5
 NUMBERS = ["churn_probability", "value", "value_at_risk", "lifecycle", "tier", "segment"]
 
 
@@ -34,7 +34,7 @@ def customers_at_risk(wording: ReportWording, inputs: ReportInputs, weight: np.n
     Returns:
         A row per customer, largest weight first: the score columns, `why_risk`, `why_value` and `todo`.
     """
-    rows = _at(inputs.scores, np.argsort(-weight, kind="stable")[:LISTED])
+    rows = read_rows(inputs.scores, np.argsort(-weight, kind="stable")[:LISTED])
     cutoff_plan = inputs.plan.content
     plan_rows = cutoff_plan.rows([row["customer_id"] for row in rows]) if cutoff_plan and not cutoff_plan.stale else {}
     form = wording.form
@@ -45,7 +45,25 @@ def customers_at_risk(wording: ReportWording, inputs: ReportInputs, weight: np.n
     return rows
 
 
-def _at(scores: Scores, places: np.ndarray) -> list[dict[str, Any]]:
+def became_at_risk(wording: ReportWording, inputs: ReportInputs) -> list[dict[str, str]]:
+    """Write the customers who became at risk since the cutoff before, those with the most value at risk."""
+    changes = inputs.changes
+    if changes is None or not wording.skill:
+        return []
+    form = wording.form
+    return [
+        {
+            "customer": row["customer_id"],
+            "before": form.share(row["risk_before"]),
+            "now": form.share(row["risk"]),
+            "at_risk": form.money(row["value_at_risk"]) if row["value_at_risk"] is not None else "–",
+            "segment": wording.name(row["segment"] or "–"),
+        }
+        for row in changes.became[:BECAME]
+    ]
+
+
+def read_rows(scores: Scores, places: np.ndarray) -> list[dict[str, Any]]:
     """Read the rows at some places of the score table, in that order."""
     rows_by_place: dict[int, dict[str, Any]] = {}
     start = 0

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from serving.charts import Column, columns, drift_charts
 from serving.language.messages import N_
+from serving.monitoring.text import monitoring_verdict
 from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 
@@ -36,34 +37,33 @@ def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "gap": inputs.audit.gap,
         "other_data": other_data,
         "breaches": list(audit["breaches"]) if audit else [],
+        "rows": _rows(wording, audit) if audit else "",
         "lines": list(_lines(wording, audit)) if audit else [],
         "notes": list(audit["notes"]) if audit else [],
         "months": _months(wording, audit["months"]) if audit else "",
         "monitor_gap": inputs.monitor.gap,
         "alerts": [_alert(wording, alert) for alert in monitored["alerts"]] if monitored else [],
         "checks": [_watched(wording, row) for row in monitored["data"]] if monitored else [],
+        "verdict": monitoring_verdict(monitored, wording.tr) if monitored else "",
         "drift": list(_moved(wording, monitored["drift"])) if monitored else [],
         "distributions": drift_charts(monitored["drift"], wording.tr, DRAWN) if monitored else [],
         "remarks": list(monitored.get("notes", [])) if monitored else [],
-        "quiet": bool(monitored) and not monitored["alerts"],
     }
 
 
 def _lines(wording: ReportWording, audit: Facts) -> Iterator[str]:
     """Put the data check into sentences."""
     tr, form = wording.tr, wording.form
-    yield _rows(wording, audit)
     for row in audit["set_aside"]:
         text = tr("Set aside: {rows} rows, {reason}", rows=f"{row['rows']:,}", reason=wording.name(row["reason"]))
         ids = ", ".join(row["customers"])
         yield tr("{text} (customers such as {ids}).", text=text, ids=ids) if ids else f"{text}."
-    if not audit["set_aside"]:
-        yield tr("No row had to be set aside.")
-    yield tr(
-        "Rows identical to another row: {kept} kept, {dropped} dropped.",
-        kept=f"{audit['duplicate_rows']:,}", dropped=f"{audit['duplicates_dropped']:,}",
-    )  # fmt: skip
-    if audit["refund_rows_share"] is not None:
+    if audit["duplicate_rows"] or audit["duplicates_dropped"]:
+        yield tr(
+            "Rows identical to another row: {kept} kept, {dropped} dropped.",
+            kept=f"{audit['duplicate_rows']:,}", dropped=f"{audit['duplicates_dropped']:,}",
+        )  # fmt: skip
+    if audit["refund_rows_share"]:
         rows, money = form.share(audit["refund_rows_share"]), audit["refund_amount_share"]
         if money is None:
             yield tr("Refunds: {rows} of rows.", rows=rows)
@@ -76,8 +76,6 @@ def _lines(wording: ReportWording, audit: Facts) -> Iterator[str]:
     yield from _outcomes(wording, audit)
     for gap in audit["gaps"]:
         yield tr("No events for {days} days from {day}.", days=gap["days"], day=gap["from"])
-    if not audit["gaps"]:
-        yield tr("No gaps: there were events in every week.")
 
 
 def _rows(wording: ReportWording, audit: Facts) -> str:
@@ -147,10 +145,11 @@ def _alert(wording: ReportWording, alert: Facts) -> dict[str, str]:
 def _watched(wording: ReportWording, row: Facts) -> dict[str, Any]:
     ends = [row.get("low"), row.get("high")]
     known = all(isinstance(end, int | float) for end in ends)
+    write = _share if row.get("share") else _number
     return {
-        "name": wording.name(str(row["name"])),
-        "value": _number(row.get("value")),
-        "usual": wording.tr("{low} to {high}", low=_number(ends[0]), high=_number(ends[1])) if known else "–",
+        "name": str(row.get("phrase") or wording.name(str(row["name"]))),
+        "value": write(row.get("value")),
+        "usual": wording.tr("{low} to {high}", low=write(ends[0]), high=write(ends[1])) if known else "–",
         "ok": bool(row.get("ok")),
         "word": wording.tr("● as usual") if row.get("ok") else wording.tr("▲ unusual"),
         "note": str(row.get("note") or ""),
@@ -162,6 +161,11 @@ def _number(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     return "–" if value is None else str(value)
+
+
+def _share(value: Any) -> str:
+    """Format a share in per cent."""
+    return f"{value:.1%}" if isinstance(value, int | float) else _number(value)
 
 
 def _moved(wording: ReportWording, drift: Sequence[Facts]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,9 +28,11 @@ from serving.language.feature_phrases import Driver, translate_drivers
 from serving.language.messages import Language
 from serving.planning.plan import Plan, read_plan
 from serving.report.history import read_history
+from serving.scoring.score_changes import ScoreChanges, compare_files
 from serving.scoring.score_notes import notes_on_scores
-from serving.scoring.score_tables import Scores
+from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation.advice import config_advice
+from serving.winback.table import read_winback
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation, load_run_params
 
@@ -116,7 +119,9 @@ class ReportInputs:
     monitor: OptionalInput
     campaigns: CampaignOverview
     history: Sequence[CutoffTotals]
+    changes: ScoreChanges | None
     notes: Sequence[str]
+    winback: OptionalInput = OptionalInput(None)
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -143,7 +148,9 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         _monitor(config, scores.cutoff, tr),
         list_campaigns(config),
         read_history(config, scores.cutoff),
+        _changes(config, scores),
         notes_on_scores(config.task.timezone, scores.manifest, scores.cutoff, tr),
+        _part(config.outputs.winback(scores.cutoff), lambda: read_winback(config, scores.cutoff), "", ""),
     )
 
 
@@ -158,6 +165,18 @@ def _evaluation(config: Config, scores: Scores) -> tuple[Evaluation | None, tupl
     except (UsageError, *BROKEN) as problem:
         LOG.warning("the report cannot say how good the predictions are: %s", problem)
         return None, ()
+
+
+def _changes(config: Config, scores: Scores) -> ScoreChanges | None:
+    """Compare the scores with those of the cutoff before; None if there is none, or it cannot be read."""
+    earlier = [day for day in config.outputs.scored_cutoffs() if day < scores.cutoff]
+    if not earlier:
+        return None
+    try:
+        return compare_files(scores, read_scores(config, earlier[-1]))
+    except (duckdb.Error, *BROKEN) as problem:
+        LOG.warning("the report does not say what changed since %s: %s", earlier[-1], problem)
+        return None
 
 
 def _audit(config: Config, tr: Language) -> OptionalInput:

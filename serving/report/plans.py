@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from features.outputs.manifests import PlanManifest
-from serving.campaigns.wording import belief_rows, campaign_rows, next_step_sentences
+from features.outputs.manifests import Measurement, PlanManifest
+from serving.campaigns.wording import belief_rows, campaign_rows, finding_sentences, next_step_sentences
 from serving.charts import (
     Curve,
     CurveAxis,
@@ -20,9 +20,11 @@ from serving.charts import (
     interval_panels,
 )
 from serving.effects.action_effects import ASSUMED
+from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
+from serving.measurement.refusals import refusal_sentences
 from serving.planning.inputs import MONEY
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
@@ -46,19 +48,23 @@ def plan_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "other_plans": cutoff_plan.others,
         "superseded": cutoff_plan.superseded,
         "unmeasurable": [*evidence_sentences(facts, form, wording.tr), *_unmeasurable(wording, facts)],
-        "sentences": list(_sentences(wording, facts, form)),
+        "promise": [*_promise(wording, facts, form)],
+        "sentences": list(_sentences(wording, facts)),
         "money": facts.objective == MONEY,
-        "actions": [_action(wording, name, each, form) for name, each in facts.actions.items()],
+        "actions": [_action(wording, n, each, form) for n, each in facts.actions.items() if _is_used(each)],
+        "unused": [name for name, each in facts.actions.items() if not _is_used(each)],
         "curve": _curve(wording, cutoff_plan, form),
         "points": _points(cutoff_plan, form),
         "assumed": facts.assumed,
     }
 
 
-def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
-    """Say who gets an action, at what cost, for what expected gain, and what the holdout can detect."""
+def _promise(wording: ReportWording, facts: PlanManifest, form: NumberFormat) -> Iterator[str]:
+    """Say who gets an action, at what cost, for what expected gain."""
     tr, count = wording.tr, facts.customers
-    yield from filter(None, [pilot_sentence(facts, tr)])
+    if facts.experiment:
+        yield from experiment_sentences(facts, form, tr)
+        return
     yield tr(
         "Of {scored} scored customers, {eligible} are eligible; {action} of them get an action, for {spent} of a "
         "budget of {budget}.",
@@ -66,6 +72,14 @@ def _sentences(wording: ReportWording, facts: PlanManifest, form: NumberFormat) 
         spent=form.money(facts.spent), budget=form.money(facts.budget),
     )  # fmt: skip
     yield from gain_sentences(facts, form, tr)
+
+
+def _sentences(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
+    """Say when the plan pays, and what its holdout can detect."""
+    tr, form, count = wording.tr, wording.form, facts.customers
+    if facts.experiment:
+        return
+    yield from filter(None, [pilot_sentence(facts, tr)])
     if facts.break_even is not None:
         yield tr("It breaks even if {share} of the expected effects are realised.", share=form.share(facts.break_even))
     if not facts.holdout["share"]:
@@ -106,6 +120,11 @@ def _unmeasurable(wording: ReportWording, facts: PlanManifest) -> Iterator[str]:
             "out. About {needed} customers meant to get it would do.",
             action=name, n=f"{each['with_action']:,}", held_out=f"{each['held_out']:,}", needed=f"{each['needed']:,}",
         )  # fmt: skip
+
+
+def _is_used(each: Facts) -> bool:
+    """Whether an action of the plan is meant for anybody."""
+    return bool(each["customers"] or each["held_out"])
 
 
 def _action(wording: ReportWording, name: str, each: Facts, form: NumberFormat) -> dict[str, str]:
@@ -174,7 +193,7 @@ def measured_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, 
         "gap": inputs.past.gap,
         "rows": [row for each in measured for row in _measured(wording, each)],
         "picture": _picture(wording, measured[:PICTURED]),
-        "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured],
+        "waiting": [_waiting(wording, inputs, each) for each in plans if not each.measured and not each.superseded_by],
         "notes": [note for each in measured for note in _notes(wording, each)],
     }
 
@@ -187,6 +206,7 @@ def campaigns_section(wording: ReportWording, inputs: ReportInputs) -> dict[str,
         "older": len(rows) - LISTED,
         "beliefs": belief_rows(inputs.campaigns, wording.tr) if rows else [],
         "sentences": list(next_step_sentences(inputs.campaigns, wording.tr)) if rows else [],
+        "findings": list(finding_sentences(inputs.campaigns, wording.tr)),
         "money": inputs.campaigns.money,
         "interval": wording.form.share(inputs.campaigns.interval),
     }
@@ -293,17 +313,13 @@ def _verdict(wording: ReportWording, row: Facts | None, facts: Facts) -> str:
 def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
     """Say what to know before reading the effects of a measured plan."""
     tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
+    for text in refusal_sentences(Measurement.model_validate(facts), tr):
+        yield tr("{campaign}: {text}", campaign=name, text=text)
     if not facts["mature"]:
         yield tr(
             "{name}: immature, {days} of {all} days have passed; the confidence intervals are sequential, so "
             "they hold at an early look too.",
             name=name, days=facts.get("days", "?"), all=facts.get("horizon_days", "?"),
-        )  # fmt: skip
-    if since := facts.get("policy_since"):
-        yield tr(
-            "{name}: the same customers were held out in each plan of the campaign since {day}, so the effect is that "
-            "of all these plans together.",
-            name=name, day=since,
         )  # fmt: skip
     contamination = facts.get("contamination", {})
     if contamination.get("contacted"):

@@ -18,19 +18,21 @@ from serving.segmentation.transitions import GONE, NOT_YET
 
 TITLES = {
     "segment": N_("Segment: what to do"),
-    "stage": N_("Lifecycle stage"),
-    "lifecycle": N_("Lifecycle"),
+    "stage": N_("Lifecycle"),
+    "lifecycle": N_("Rhythm"),
     "rfm_group": N_("RFM group"),
     "micro_segment": N_("Micro-segment"),
     "tier": N_("Tier"),
+    "activity": N_("Active and lapsed"),
 }
 MOVED = {
     "segment": N_("Transitions between segments since {day}"),
-    "stage": N_("Transitions between lifecycle stages since {day}"),
+    "stage": N_("Moves through the lifecycle since {day}"),
     "rfm_group": N_("Largest transitions between RFM groups since {day}"),
+    "activity": N_("Transitions between active and lapsed since {day}"),
 }
 STORIES = ("stage", "rfm_group", "micro_segment")
-MATRICES, LISTED = ("stage", "segment"), ("rfm_group",)
+MATRICES, LISTED = ("stage", "segment", "activity"), ("rfm_group",)
 SHADES, MOST_MOVES, MOST_CARDS = 4, 5, 40
 MEANING = {
     "lifecycle": {
@@ -107,17 +109,18 @@ def segments_section(wording: ReportWording, inputs: ReportInputs, table: pd.Dat
 
 
 def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str, meanings: Mapping[str, str]) -> dict[str, Any]:
-    """Summarise risk and value by a column of the scores; groups without customers are included."""
+    """Summarise risk and value by a column of the scores; groups without customers are left out."""
     by_group = table.groupby(column).agg(
         customers=("churn_probability", "size"),
         churn_probability=("churn_probability", "mean"),
         value=("value", "sum"),
         value_at_risk=("value_at_risk", "sum"),
     )
-    names = [*meanings, *(str(name) for name in by_group.index if name not in meanings)]
+    known = [name for name in meanings if name in by_group.index]
+    names = [*known, *(str(name) for name in by_group.index if name not in meanings)]
     rows = []
     for name in names:
-        row = {"segment": name, **(by_group.loc[name].to_dict() if name in by_group.index else {"customers": 0})}
+        row = {"segment": name, **by_group.loc[name].to_dict()}
         rows.append(
             _group(
                 wording,
@@ -125,7 +128,7 @@ def _of_scores(wording: ReportWording, table: pd.DataFrame, column: str, meaning
                 group_meaning(wording, meanings.get(name, "")),
             )
         )
-    return {"by": wording.tr(TITLES[column]), "rows": rows, "ranges": False, "left": ""}
+    return {"by": wording.tr(TITLES[column]), "name": column, "rows": rows, "ranges": False, "left": ""}
 
 
 def group_meaning(wording: ReportWording, text: str) -> str:
@@ -145,7 +148,8 @@ def _of_cards(wording: ReportWording, stored: StoredSegments, name: str) -> dict
     left = next((str(row["left_cutoff"]) for row in rows if row.get("left_cutoff")), "")
     return {
         "by": wording.tr(TITLES[name]),
-        "rows": [_group(wording, row, wording.name(row["rule"] or "")) for row in rows],
+        "name": name,
+        "rows": [_group(wording, row, wording.name(row["rule"] or "")) for row in rows if row["customers"]],
         "ranges": any(row.get("value_low") is not None for row in rows),
         "left": wording.tr("Left within {days} days of {day}", days=wording.days, day=left) if left else "",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ from serving.charts import Column, columns
 from serving.report.inputs import PastPlan, ReportInputs
 from serving.report.text import ReportWording
 from serving.scoring import value_tiers
+from serving.scoring.score_changes import change_sentences
 from serving.scoring.score_tables import total_value_interval as sum_of
+from training.evaluation.grade import Grade, grade_text
 
 STEPS = 5
 SEVERE = ("critical", "warning")
@@ -81,22 +83,19 @@ def score_totals(table: pd.DataFrame, weight: np.ndarray, inputs: ReportInputs) 
     )
 
 
-def key_figures(
-    wording: ReportWording, top: ScoreTotals, quality: Mapping[str, Any] | None, steps: Sequence[NextStep]
-) -> list[KeyFigure]:
-    """Make the key figures at the top: five, or four if there is no value.
+def key_figures(wording: ReportWording, top: ScoreTotals, grade: Grade | None) -> list[KeyFigure]:
+    """Make the key figures at the top: four, or three if there is no value.
 
     Args:
         wording: Language, formats and terms of the report.
         top: Totals over all customers.
-        quality: The summary of the evaluation, or None.
-        steps: The next steps; the first one is a key figure.
+        grade: The grade of the models, or None if it is not known.
 
     Returns:
         The figures in their order on the page.
     """
     money = [_at_risk(wording, top), _value(wording, top)] if wording.money else [_first(wording, top)]
-    return [_customers(wording, top), *money, _trust(wording, quality), _next(wording, steps)]
+    return [_customers(wording, top), *money, _trust(wording, grade)]
 
 
 def _customers(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
@@ -152,50 +151,36 @@ def _value(wording: ReportWording, top: ScoreTotals) -> KeyFigure:
     return KeyFigure("number-value", tr("Expected value"), form.money(top.value), text, "segments")
 
 
-def _trust(wording: ReportWording, quality: Mapping[str, Any] | None) -> KeyFigure:
-    tr, title = wording.tr, wording.tr("How reliable this is")
-    if not wording.skill:
-        text = tr("the tested models are no better than the same risk and value for everybody.")
-        return KeyFigure("number-trust", title, tr("alike"), text, "trust")
-    ours = quality["ours"] if quality else {}
-    if not quality or "auc" not in ours:
+def _trust(wording: ReportWording, grade: Grade | None) -> KeyFigure:
+    tr, title = wording.tr, wording.tr("How far to trust it")
+    if grade is None:
         text = tr("because there is no test of this model on unseen data.")
         return KeyFigure("number-trust", title, tr("not known"), text, "trust")
-    text = quality["order"]
-    if error := ours.get("total_error"):
-        text = _total(wording, text, error)
+    return KeyFigure("number-trust", title, tr("Grade {letter}", letter=grade.letter), grade_text(grade, tr), "trust")
+
+
+def what_happened(wording: ReportWording, inputs: ReportInputs) -> list[str]:
+    """Say what changed since the cutoff before; empty if there is none."""
+    if inputs.changes is None:
+        return []
+    return list(change_sentences(inputs.changes, wording.form, wording.money, wording.skill))
+
+
+def how_sure(wording: ReportWording, quality: Mapping[str, Any] | None) -> str:
+    """Say in one sentence how the last test came out; empty if there was none."""
+    if not wording.skill or not quality or "auc" not in quality["ours"]:
+        return ""
+    tr = wording.tr
     if tenth := quality["riskiest"]:
-        figure = tr("{left} of 10", left=tenth["left"])
-        text = tr(
-            "customers in the riskiest tenth left in the last test, against {all} of 10 among all customers: "
-            "{order}.",
-            all=tenth["all_left"], order=text,
+        return tr(
+            "In the last test, {left} of 10 customers in the riskiest tenth left, against {all} of 10 among all.",
+            left=tenth["left"], all=tenth["all_left"],
         )  # fmt: skip
-    else:
-        figure = tr("{pairs} of 100", pairs=f"{100 * ours['auc']['value']:.0f}")
-        text = tr(
-            "pairs of one customer who left and one who stayed were ranked correctly in the last test (50 is "
-            "random): {order}.",
-            order=text,
-        )
-    return KeyFigure("number-trust", title, figure, text, "trust")
-
-
-def _total(wording: ReportWording, order: str, error: Mapping[str, float]) -> str:
-    """Add the error of the predicted total to the sentence on the ranking; its sign only if it is significant."""
-    tr, off = wording.tr, wording.form.share(abs(error["value"]))
-    if error["high"] < 0:
-        return tr("{order}, but the predicted total value was {off} too low", order=order, off=off)
-    if error["low"] > 0:
-        return tr("{order}, but the predicted total value was {off} too high", order=order, off=off)
-    reach = wording.form.share(max(abs(error["low"]), abs(error["high"])))
-    return tr("{order}, and the predicted total value was right to within {reach}", order=order, reach=reach)
-
-
-def _next(wording: ReportWording, steps: Sequence[NextStep]) -> KeyFigure:
-    first = steps[0]
-    text = first.title + wording.tr(": ") + first.text
-    return KeyFigure("number-next", wording.tr("What to do next"), first.figure, text, first.link)
+    return tr(
+        "In the last test, {pairs} of 100 pairs of one customer who left and one who stayed were ranked correctly (50 "
+        "is random).",
+        pairs=f"{100 * quality['ours']['auc']['value']:.0f}",
+    )
 
 
 def next_steps(wording: ReportWording, inputs: ReportInputs, scores: pd.DataFrame) -> list[NextStep]:

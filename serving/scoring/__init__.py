@@ -5,9 +5,12 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "columns": ["SCORE_SCHEMA"],
+        "lifetime_totals": ["is_lifetime", "lifetime_lines", "lifetime_name", "reach_text"],
         "predictions": ["build_cohort", "load_champions", "model_features", "predict_cohort"],
         "resumable_run": ["remove_folder"],
         "run": ["score_customers"],
+        "score_changes": ["ScoreChanges", "ScoreSide", "change_sentences", "compare_files", "compare_scores"],
         "score_notes": ["notes_on_scores"],
         "score_tables": [
             "MANIFEST",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -12,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from features.config.load import Config
@@ -21,12 +22,15 @@ from serving.web.access_tokens import MIN_TOKEN_LENGTH, AccessToken, FixedToken,
 
 if TYPE_CHECKING:
     from serving.web.parts.output_reader import Site
+    from serving.web.security import Door
 
 NEEDED = ("starlette", "uvicorn", "xlsxwriter")
 TOKEN = "REGULARS_TOKEN"  # noqa: S105 (the variable's name)
 ONCE = f"This address opens the pages once, in one browser. Set {TOKEN} to use a token of your own."
 ONCE_OF_MANY = f"{ONCE} When it has been used, the next one is printed."
 STOP = "Press Ctrl-C to stop; nothing is written."
+SIGN_IN = "Users sign in with their name and password; `regulars users` lists, adds and removes them."
+STOP_WITH_LOG = "Press Ctrl-C to stop; downloads are logged in {log}."
 ENDING, IMPORTS = 3, 15  # seconds for open answers, and for imports under way, when the server stops
 
 
@@ -43,33 +47,84 @@ def serve(
         say: Takes the lines for the terminal.
 
     Raises:
-        UsageError: The extra is not installed, the token is too short, or the host or port cannot be used.
+        UsageError: The extra is not installed, the token is too short, the host or port cannot be used, other machines
+            could reach the pages without https, or there are accounts but no users.
+        DataError: The file of the users is damaged.
     """
     require_app_extra()
     import uvicorn
 
+    from serving.web.accounts.sign_in import AccountDoor, open_accounts
     from serving.web.parts.output_reader import open_site
     from serving.web.routes import create_application
     from serving.web.security import allowed_hosts, is_local
+    from serving.web.token_door import TokenDoor
 
-    given, site = own_token(), open_site(config)
-    with closing(site.connection), closing(listen(host, port)) as door:
-        address = partial(page_address, host, door.getsockname()[1])
-        more = sys.stdout.isatty()  # a log of what is printed must not hold a link that still opens the pages
-        token: AccessToken = FixedToken(given) if given else LinkToken(lambda link: say(address(link)), more)
-        app = create_application(site, allowed_hosts(host, also), not is_local(host), token)
-        for line in ([address(given)] if given else [ONCE_OF_MANY if more else ONCE]) + [STOP]:
+    require_tls(config, host)
+    accounts, site = open_accounts(config), open_site(config)
+    with closing(site.connection), closing(listen(host, port)) as socket_:
+        address = partial(page_address, host, socket_.getsockname()[1], tls=bool(config.app.tls_certificate))
+        if accounts:
+            door: Door = AccountDoor(accounts, site.tr)
+            lines = [address(), SIGN_IN, STOP_WITH_LOG.format(log=accounts.audit_log.path)]
+        else:
+            token, lines = _token(own_token(), address, say)
+            door = TokenDoor(token, site.tr, config.app.has_tls)
+        for line in lines:
             say(line)
+        app = create_application(site, allowed_hosts(host, also), not is_local(host), door, accounts)
         settings = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, date_header=False, lifespan="off",
-            timeout_graceful_shutdown=ENDING, ws="none",
+            timeout_graceful_shutdown=ENDING, ws="none", proxy_headers=False, **_certificate(config),
         )  # fmt: skip
         warming = Thread(target=_warm, args=(site,), daemon=True)
         warming.start()
         try:
-            uvicorn.Server(settings).run(sockets=[door])
+            uvicorn.Server(settings).run(sockets=[socket_])
         finally:
             warming.join(IMPORTS)  # libraries abort the process if it ends while they are being imported
+
+
+def _token(given: str, address: Callable[[str], str], say: Callable[[str], object]) -> tuple[AccessToken, list[str]]:
+    """The token that opens the pages, and the lines that say how; a link of one use is printed by itself."""
+    if given:
+        return FixedToken(given), [address(given), STOP]
+    more = sys.stdout.isatty()  # a log of what is printed must not hold a link that still opens the pages
+    return LinkToken(lambda link: say(address(link)), more), [ONCE_OF_MANY if more else ONCE, STOP]
+
+
+def _certificate(config: Config) -> dict[str, Any]:
+    """The server's certificate and key as uvicorn takes them; none without https of our own.
+
+    Raises:
+        UsageError: They cannot be used.
+    """
+    if not config.app.tls_certificate:
+        return {}
+    certificate, key = str(config.path(config.app.tls_certificate)), str(config.path(config.app.tls_key))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as problem:  # ssl.SSLError is one, too
+        raise UsageError(
+            f"[app] tls_certificate {certificate}, tls_key {key}: cannot be used ({problem.strerror or problem}); "
+            "expected a certificate and its private key, both in PEM form"
+        ) from None
+    return {"ssl_certfile": certificate, "ssl_keyfile": key}
+
+
+def require_tls(config: Config, host: str) -> None:
+    """Refuse to be reachable from other machines without https.
+
+    Raises:
+        UsageError: The host can be reached from elsewhere, and neither the server nor a proxy has a certificate.
+    """
+    from serving.web.security import is_local
+
+    if not is_local(host) and not config.app.has_tls:
+        raise UsageError(
+            f"--host {host} can be reached from other machines, which would send tokens and passwords unencrypted; set "
+            "[app] tls_certificate and tls_key, or tls_proxy = true if a proxy in front takes https"
+        )
 
 
 def _warm(site: Site) -> None:
@@ -134,20 +189,21 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(why) from None
 
 
-def page_address(host: str, port: int, token: str) -> str:
+def page_address(host: str, port: int, token: str = "", tls: bool = False) -> str:
     """The address at which the pages open.
 
     Args:
         host: Where the server listens.
         port: On which port.
-        token: The secret of the address.
+        token: The secret of the address; empty: none.
+        tls: Whether the server takes https.
 
     Returns:
         The URL.
 
-    >>> page_address("127.0.0.1", 8501, "a+b")
-    'http://127.0.0.1:8501/?token=a%2Bb'
+    >>> page_address("127.0.0.1", 8501, "a+b"), page_address("::1", 443, tls=True)
+    ('http://127.0.0.1:8501/?token=a%2Bb', 'https://[::1]:443/')
     """
     name = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
     shown = f"[{name}]" if ":" in name else name
-    return f"http://{shown}:{port}/?{urlencode({'token': token})}"
+    return f"http{'s' if tls else ''}://{shown}:{port}/" + (f"?{urlencode({'token': token})}" if token else "")

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -22,12 +19,11 @@ from features.errors import RegularsError
 from features.intake.identifiers import identifier_text
 from features.task import Window
 from serving.charts.svg import STATIC
-from serving.language.formats import churn_terms, format_share
-from serving.language.messages import N_
-from serving.markdown import mark_code
+from serving.language.formats import churn_terms
 from serving.scoring.score_notes import notes_on_scores
 from serving.web import downloads
-from serving.web.access_tokens import AccessToken
+from serving.web.accounts.roles import may_open, record_download, visitor
+from serving.web.accounts.sign_in import SIGN_IN, SIGN_OUT, AccountDoor, Accounts, SignIn
 from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
@@ -38,20 +34,21 @@ from serving.web.parts.output_reader import (
     scored_cutoffs,
     unfinished_cutoffs,
 )
-from serving.web.security import AccessGuard
-from serving.web.views import customer, customers, experiments, monitoring, over_time, overview, plan, segments
+from serving.web.security import AccessGuard, Door
+from serving.web.template_environment import TEMPLATES, template_environment
+from serving.web.views import (
+    customer,
+    customer_filter,
+    customers,
+    experiments,
+    monitoring,
+    over_time,
+    overview,
+    plan,
+    segments,
+)
 from serving.web.views.customers import PAGE
 
-TEMPLATES = Path(__file__).parent / "templates"
-MENU = (
-    ("/", N_("Overview")),
-    ("/segments", N_("Segments")),
-    ("/customers", N_("Customers")),
-    ("/plan", N_("Plan")),
-    ("/experiments", N_("Experiments")),
-    ("/monitoring", N_("Monitoring")),
-    ("/models", N_("Models")),
-)
 View = Callable[[Site, Request], Response]
 
 
@@ -77,7 +74,7 @@ class PageContext:
 
 
 def create_application(
-    site: Site, hosts: Collection[str], wide: bool = False, token: str | AccessToken = ""
+    site: Site, hosts: Collection[str], wide: bool = False, door: Door | None = None, accounts: Accounts | None = None
 ) -> Starlette:
     """Create the web application behind its access guard.
 
@@ -85,7 +82,8 @@ def create_application(
         site: The output folder that the pages show.
         hosts: Host names by which the pages may be opened.
         wide: Whether they are open to other machines.
-        token: What the first visit must show; a text is a token of the user's own, and empty text asks for none.
+        door: What lets visitors in; None: everybody may.
+        accounts: The users who may sign in; they take the place of the door.
 
     Returns:
         The application.
@@ -95,19 +93,29 @@ def create_application(
         "/customers.xlsx": _xlsx, "/customer": _customer, "/customer/reasons": _reasons, "/customer/history": _history,
         "/customer/what-if": _what_if, "/plan": _plan, "/plan/at": _plan_at, "/plan.csv": _plan_csv,
         "/plan.xlsx": _plan_xlsx, "/plan/campaign.csv": _campaign_file, "/experiments": _experiments,
-        "/monitoring": _monitoring, "/models": _models, "/models/test": _model_test,
+        "/monitoring": _monitoring, "/models": _models, "/models/test": _model_test, "/newest": _newest,
     }  # fmt: skip
-    routes: list[Any] = [Route(path, partial(_answer, site, view), name=path) for path, view in views.items()]
+    answer = partial(_answer, site, accounts)
+    routes: list[Any] = [Route(path, partial(answer, view), name=path) for path, view in views.items()]
+    if accounts:
+        signing, door = SignIn(accounts, site.tr, partial(_form_page, site)), AccountDoor(accounts, site.tr)
+        routes.append(Route(SIGN_IN, signing.sign_in, methods=["GET", "POST"]))
+        routes.append(Route(SIGN_OUT, signing.sign_out, methods=["POST"]))
     routes.append(Mount("/static/charts", StaticFiles(directory=STATIC)))
     routes.append(Mount("/static", StaticFiles(directory=TEMPLATES / "static")))
     broken = {HTTPException: partial(_no_page, site), Exception: partial(_broken, site)}
-    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, token=token, tr=site.tr)
+    guard = Middleware(AccessGuard, hosts=hosts, wide=wide, door=door, tr=site.tr)
     return Starlette(routes=routes, middleware=[guard], exception_handlers=broken)
 
 
-def _answer(site: Site, view: View, request: Request) -> Response:
-    """Answer with a view, or with the page that says what is missing for it."""
+def _answer(site: Site, accounts: Accounts | None, view: View, request: Request) -> Response:
+    """Answer with a view, or with the page that says what is missing for it; with accounts, downloads are logged."""
+    allowed = may_open(request)
     try:
+        record_download(accounts, request, allowed)
+        if not allowed:
+            message = site.tr("Your account shows groups of customers, not single customers or lists of them.")
+            raise MissingOutput(message, status=403)
         return view(site, request)
     except MissingOutput as missing:
         return _missing(site, request, missing)
@@ -137,40 +145,10 @@ def _broken(site: Site, request: Request, problem: Exception) -> Response:
     )
 
 
-def template_environment(site: Site) -> Environment:
-    """Create the Jinja environment: everything is escaped, and an undefined name is an error."""
-    jinja = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    jinja.globals.update(tr=site.tr, translate=site.translate, menu=MENU, address=page_url, name=site.config.name)
-    jinja.filters.update(
-        count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=mark_code
-    )
-    return jinja
-
-
-def page_url(path: str, **params: Any) -> str:
-    """Build the address of a page, without empty parameters.
-
-    >>> page_url("/customer", id="a/b&c", cutoff="")
-    '/customer?id=a%2Fb%26c'
-    """
-    kept = {name: value for name, value in params.items() if value not in ("", None)}
-    return f"{path}?{urlencode(kept)}" if kept else path
-
-
-def format_number(value: object) -> str:
-    """Format a number to three significant digits, from 1,000 on as an integer; None becomes a dash.
-
-    >>> format_number(0.12345), format_number(1234.5), format_number("many"), format_number(None)
-    ('0.123', '1,234', 'many', '–')
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if isinstance(value, int) or abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{float(f'{value:.3g}'):,.10g}"
+def _form_page(site: Site, status: int, /, **content: Any) -> Response:
+    """The page with the form to sign in; it shows nothing of the business but its name."""
+    env = site.cache.get("templates", lambda: template_environment(site))
+    return HTMLResponse(env.get_template("sign_in.html.j2").render(**content), status)
 
 
 def _page(site: Site, request: Request, template: str, status: int = 200, /, **content: Any) -> Response:
@@ -179,7 +157,8 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
     scored_days = scored_cutoffs(site)
     shared = {
         "path": request.url.path,
-        "params": dict(request.query_params),
+        "visitor": visitor(request),
+        "params": {name: ",".join(request.query_params.getlist(name)) for name in request.query_params},
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
         "notes": notes_on_scores(site.config.task.timezone, at.manifest, at.cutoff, site.tr) if at else [],
@@ -202,12 +181,18 @@ def _context(site: Site, request: Request) -> PageContext:
 def _overview(site: Site, request: Request) -> Response:
     context = _context(site, request)
     figures = overview.overview_page(site, context.at)
-    notices = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
+    notices: dict[str, Any] = {"alerts": monitoring.newest_alerts(site), "unfinished": unfinished_cutoffs(site)}
     history = over_time.history_charts(site, context.at)
     following = plan.next_plan(site, context.at)
+    notices |= {"changes": overview.changes_since(site, context.at), "graded": overview.grade_of(site, context.at)}
     return _page(
         site, request, "overview.html.j2", context=context, history=history, following=following, **figures, **notices
     )
+
+
+def _newest(site: Site, request: Request) -> Response:
+    """The newest scored cutoff as text; an open page asks for it to say that there are newer scores."""
+    return PlainTextResponse("".join(map(str, scored_cutoffs(site)[-1:])))
 
 
 def _segments(site: Site, request: Request) -> Response:
@@ -218,13 +203,18 @@ def _segments(site: Site, request: Request) -> Response:
 
 def _customers(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
-    return _page(
-        site, request, "customers.html.j2",
-        context=context, want=filters, totals=customers.list_totals(site, context.at, filters), each=PAGE,
-        rows=customers.list_page(site, context.at, filters, context.money),
-        choices=customers.filter_choices(site, context.at), excel_rows=downloads.EXCEL_ROWS,
-    )  # fmt: skip
+    filters, errors = customer_filter.read_filter(request.query_params, context.money, site.tr)
+    content = {
+        "context": context, "want": filters, "errors": errors, "each": PAGE, "excel_rows": downloads.EXCEL_ROWS,
+        "choices": customers.filter_choices(site, context.at), "rows": [], "totals": {"customers": 0},
+        "possible": customer_filter.possible_columns(site, context.at, context.money),
+        "shown": customer_filter.shown_columns(site, context.at, filters, context.money),
+    }  # fmt: skip
+    if errors:  # the form stays as it was sent, and says which field to correct
+        return _page(site, request, "customers.html.j2", 400, **content)
+    content["totals"] = customers.list_totals(site, context.at, filters)
+    content["rows"] = customers.list_page(site, context.at, filters, context.money)
+    return _page(site, request, "customers.html.j2", **content)
 
 
 def _csv(site: Site, request: Request) -> Response:
@@ -237,7 +227,7 @@ def _xlsx(site: Site, request: Request) -> Response:
 
 def _listed(site: Site, request: Request) -> downloads.Listing:
     context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
+    filters = customer_filter.parse_filter(site, request.query_params, context.money)
     return downloads.customers_listing(site, context.at, filters, context.money)
 
 

@@ -7,31 +7,23 @@ reach its ports, so every first visit needs the token; a cookie takes its place.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import html
 import ipaddress
 import socket
 from collections.abc import Callable, Collection, Mapping
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, quote, urlencode
+from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.language.messages import N_
-from serving.web.access_tokens import AccessToken, FixedToken
+from serving.web.parts.visits import is_from_elsewhere
 
 METHODS = ("GET", "HEAD")
 LOCAL = ("localhost", "127.0.0.1", "::1")
 HOST_REFUSED = N_("This host name is not allowed. Open the page by the address that `regulars app` printed.")
 READ_ONLY = N_("These pages are read-only.")
 FETCH_REFUSED = N_("Other sites may not fetch from this page.")
-TOKEN_REQUIRED = N_(
-    "A token is required: open the address that `regulars app` printed last, with ?token=... at its end. Each printed "
-    "address opens the pages once."
-)
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -44,6 +36,21 @@ HEADERS = {
 }
 
 
+class Door(Protocol):
+    """What lets visitors in: those with the token, or users who have signed in.
+
+    Attributes:
+        posts: Paths at which it reads a form.
+    """
+
+    @property
+    def posts(self) -> tuple[str, ...]:
+        """The paths."""
+
+    def ask(self, scope: Scope) -> Response | None:
+        """Refuse a visit, or lead it elsewhere; None lets it in."""
+
+
 class AccessGuard:
     """An application behind the guard.
 
@@ -51,7 +58,7 @@ class AccessGuard:
         app: The application.
         hosts: The allowed names in the Host header; if `wide`, an IP address is allowed too.
         wide: Whether the pages are open to other machines.
-        token: What the first visit must show; a text is a token of the user's own, and empty text asks for none.
+        door: What lets visitors in; None: everybody may.
         tr: The language of the answers.
     """
 
@@ -60,14 +67,11 @@ class AccessGuard:
         app: ASGIApp,
         hosts: Collection[str],
         wide: bool = False,
-        token: str | AccessToken = "",
+        door: Door | None = None,
         tr: Callable[[str], str] = str,
     ) -> None:
-        self._app, self._wide, self._tr = app, wide, tr
-        self._token = (FixedToken(token) if token else None) if isinstance(token, str) else token
+        self._app, self._wide, self._tr, self._door = app, wide, tr, door
         self._hosts = frozenset(host.lower() for host in hosts)
-        sign = self._token.cookie if self._token else ""
-        self._cookie = f"regulars_{hashlib.sha256(sign.encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on with the security headers on its answer, or refuse it."""
@@ -81,7 +85,7 @@ class AccessGuard:
                     headers[name] = value
             await send(message)
 
-        answer = self._refusal(scope) or self._door(scope)
+        answer = self._refusal(scope) or (self._door.ask(scope) if self._door else None)
         await (answer or self._app)(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
@@ -89,9 +93,12 @@ class AccessGuard:
         headers = Headers(scope=scope)
         if not self._is_ours(host_name(headers.get("host", ""))):
             return self._say(HOST_REFUSED, 421)
-        if scope["method"] not in METHODS:
+        reads = scope["method"] in METHODS
+        if not reads and not (scope["method"] == "POST" and self._door and scope["path"] in self._door.posts):
             return self._say(READ_ONLY, 405, {"Allow": ", ".join(METHODS)})
-        if _is_from_elsewhere(headers) and headers.get("sec-fetch-mode") != "navigate":
+        if is_from_elsewhere(headers) and not (reads and headers.get("sec-fetch-mode") == "navigate"):
+            return self._say(FETCH_REFUSED, 403)
+        if not reads and not _is_own_form(headers):
             return self._say(FETCH_REFUSED, 403)
         return None
 
@@ -106,46 +113,12 @@ class AccessGuard:
         except ValueError:
             return False
 
-    def _door(self, scope: Scope) -> Response | None:
-        """Ask for the token; a visit with the token in its URL is led on without it and gets a cookie."""
-        headers = Headers(scope=scope)
-        if self._token is None or self._is_known(headers.get("cookie", "")):
-            return None
-        params = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        tokens = [value for name, value in params if name == "token"]
-        rest = urlencode([pair for pair in params if pair[0] != "token"])
-        path = quote("/" + scope["path"].lstrip("/\\"), safe="/")  # never to another host
-        target = f"{path}?{rest}" if rest else path
-        if not tokens and _is_from_elsewhere(headers):
-            return _led_on(target)  # a browser leaves the cookie out of a visit that another site began
-        looks_ahead = scope["method"] != "GET" or "prefetch" in headers.get("sec-purpose", headers.get("purpose", ""))
-        if not tokens or looks_ahead or not self._token.opens(tokens[0]):
-            return self._say(TOKEN_REQUIRED, 401)
-        answer = _led_on(target) if _is_from_elsewhere(headers) else RedirectResponse(target, 303)
-        answer.set_cookie(self._cookie, self._token.cookie, httponly=True, samesite="strict", path="/")
-        return answer
 
-    def _is_known(self, cookies: str) -> bool:
-        try:
-            cookie = SimpleCookie(cookies).get(self._cookie)
-        except CookieError:
-            return False
-        sign = self._token.cookie if self._token else ""
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), sign.encode())
-
-
-def _is_from_elsewhere(headers: Headers) -> bool:
-    """Whether another site began a request."""
-    return headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
-
-
-def _led_on(target: str) -> Response:
-    """A page that opens an address of ours at once: a visit that this page began has its cookies."""
-    address = html.escape(target)
-    return HTMLResponse(
-        f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">'
-        f'<title>regulars</title><p><a href="{address}">{address}</a></p>'
-    )
+def _is_own_form(headers: Headers) -> bool:
+    """Whether a page of this host sent a form, by what browsers say of it; the form's own token is checked besides."""
+    site, origin = headers.get("sec-fetch-site", "same-origin"), headers.get("origin", "null")
+    own = origin.partition("://")[2].lower() == headers.get("host", "").lower()
+    return site == "same-origin" and (own or origin == "null")  # null: our pages send no referrer
 
 
 def host_name(header: str) -> str:

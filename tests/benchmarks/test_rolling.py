@@ -35,7 +35,8 @@ def _cutoffs(noise: float) -> list[rolling.TestCutoff]:
 
         predictions = {OURS: model(noise), "near": model(0.2), "far": model(0.5)}
         day = date(2024, 1, 1) + timedelta(days=30 * number)
-        done.append(rolling.TestCutoff(day, truth, predictions, (0.0, 1e9), 0.8))
+        covered = rolling.CustomerCoverage(0.86, 0.85, 0.8)
+        done.append(rolling.TestCutoff(day, truth, predictions, (0.0, 400.0), (0.0, 1e9), covered))
     return done
 
 
@@ -46,7 +47,8 @@ def test_who_knows_more_is_better_than_the_best_peer_by_every_metric() -> None:
         assert compared[metric].best == "near"
         assert compared[metric].high < 0 < compared[metric].ratio < 1
     text = rolling.table("shop", _cutoffs(0.0), compared)
-    assert "6 test cutoffs" in text and "held 6 of 6 totals" in text and "✓" in text
+    assert "6 test cutoffs" in text and "held 6 of 6 numbers of leavers, 6 of 6 totals" in text and "✓" in text
+    assert "86.0% of the customers' values (zeros allow no less than 85.0%)" in text
     assert "| Brier score |" in rolling.summary({"shop": compared})
 
 
@@ -77,3 +79,14 @@ def test_without_money_only_brier_is_compared() -> None:
     compared = rolling.compare(without, Window(90))
     assert list(compared) == ["brier"]
     assert "totals" not in rolling.table("policies", without, compared)
+
+
+def test_what_zeros_allow_is_told_apart_from_what_intervals_hold() -> None:
+    """Of four customers, one surely brings nothing: her interval holds it, whatever it is."""
+    churn, spend = np.array([0.95, 0.5, 0.1, 0.1]), np.array([0.0, 0.0, 10.0, 90.0])
+    ids = pa.chunked_array([list("abcd")])
+    truth = Sample(ids, np.zeros(4), pa.table({"x": np.zeros(4)}), (spend == 0).astype(float), spend)
+    covered = rolling.customer_coverage(np.zeros(4), np.array([0.0, 20.0, 50.0, 50.0]), churn, truth, 0.8)
+    assert covered.share == pytest.approx(0.75)
+    assert covered.least == pytest.approx((0.95 + 3 * 0.8) / 4)
+    assert covered.of_open == pytest.approx(2 / 3)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from features.config.load import Config
 from features.errors import DataError
 from features.snapshots.build import Snapshots, build_snapshots
 from tests.shop import make_shop
+from training.artifact.margin import Margin
 from training.data.time_split import Sample, out_of_time_folds
+from training.evaluation import plots
 from training.fit import FittedModels, _study_name, contacted_note, fit_models
 from training.models import base_models
 from training.train import training_text
@@ -118,7 +121,8 @@ def test_no_customer_is_in_the_bundles(learned: FittedModels, rows: Snapshots, t
 
 def test_the_terminal_shows_ours_beside_the_ladder(learned: FittedModels) -> None:
     text = training_text(learned)
-    assert "recency alone" in text
+    assert "recency alone" in text or "BG/NBD" in text or "plain LightGBM" in text
+    assert max(map(len, text.splitlines())) <= 150
     assert "AUC" in text
     assert str(learned.split.test.test) in text
 
@@ -175,3 +179,20 @@ def test_a_study_is_another_one_if_labels_wait_longer(rows: Snapshots) -> None:
     waiting = replace(rows, label_delay=replace(rows.label_delay, wait=rows.label_delay.wait + 3))
     names = {_study_name(kind, known, 7) for kind in ("churn", "spend") for known in (rows, waiting)}
     assert len(names) == 4
+
+
+def test_contributions_add_up_to_the_margin_and_their_tenths_to_all_customers(learned: FittedModels) -> None:
+    X = learned.evaluated.model_inputs(learned.truth.features)
+    gate = learned.evaluated.gate
+    np.testing.assert_allclose(gate.contributions(X).sum(axis=1) + _base(gate, X), gate.predict(X), atol=1e-8)
+    table = plots.feature_contributions(learned.evaluated, learned.truth)
+    assert table.strength.is_monotonic_decreasing and table.tenth.between(1, 10).all()
+    assert table.feature.nunique() <= 15 and set(table.feature) <= set(learned.evaluated.features)
+    assert len(plots.importance_plot(table).axes[0].patches) == table.feature.nunique()
+    assert plots.contributions_plot(table).axes[0].get_title().startswith("SHAP")
+
+
+def _base(gate: Margin, X: pa.Table) -> np.ndarray:
+    """What the margin is without any feature's contribution."""
+    trees = sum(w * b.predict(X, pred_contrib=True)[:, -1] for b, w in zip(gate.boosters(), gate.weights, strict=True))
+    return gate.intercept + np.asarray(trees)

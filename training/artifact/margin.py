@@ -89,6 +89,19 @@ class Margin:
             margin += weight * np.asarray(booster.predict(X, raw_score=True))
         return margin
 
+    def contributions(self, X: pa.Table) -> np.ndarray:
+        """What each column of X adds to the margin (n, p): terms, and exact SHAP values of the trees by LightGBM.
+
+        Raises:
+            BundleError: The trees are not LightGBM's.
+        """
+        added = np.zeros((X.num_rows, X.num_columns))
+        for term in self.terms:
+            added[:, X.column_names.index(term.feature)] += term.contribution(X)
+        for booster, weight in zip(self.boosters(), self.weights, strict=True):
+            added += weight * np.asarray(booster.predict(X, pred_contrib=True))[:, :-1]
+        return added
+
     def boosters(self) -> list[lgb.Booster]:
         """The trees as LightGBM models.
 

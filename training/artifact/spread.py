@@ -23,7 +23,8 @@ class Spread:
         centres: Mean log of expected value in each group (g,) of customers, ascending.
         ratios: Quantiles (g, t) of actual over expected spend of returning customers, by group.
         squares: Mean square (g,) of that ratio.
-        level_error: Standard deviation of log(total actual / total expected) that is forecast for the next cutoff.
+        level_error: Standard deviation of log(total actual / total expected) that is forecast for the next cutoff: of
+            the normal distribution with the same interval of `inside`.
     """
 
     inside: float

@@ -18,6 +18,7 @@ __getattr__, __all__ = lazy_exports(
             "customer_halves",
             "fold_at",
             "out_of_time_folds",
+            "outcomes_at",
             "recency_weights",
             "sample_at",
             "time_splits",

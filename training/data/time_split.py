@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import DataError
-from features.snapshots.build import Snapshots
-from features.task import Window
-from training.data.heavy_values import value_limits
+from features.snapshots.build import KEYS, Snapshots
+from features.task import RETURN_LABELS, Window
+from training.data.heavy_values import LABELS, value_limits
 
 YEAR, NEAR = Window(365), Window(20)
 MIN_PER_OUTCOME = 10
@@ -55,6 +55,25 @@ class TimeSplit:
 
 
 @dataclass(frozen=True)
+class ReturnTimes:
+    """When customers purchased first after their cutoff, and how often within the horizon.
+
+    Attributes:
+        days: Days to the first purchase (n,), 0 on the cutoff's day; NaN if none was seen.
+        orders: Purchases within the horizon (n,).
+        seen: For how many days after the cutoff a first purchase would have been seen (n,), at most two horizons.
+    """
+
+    days: np.ndarray
+    orders: np.ndarray
+    seen: np.ndarray
+
+    def take(self, mask: np.ndarray) -> ReturnTimes:
+        """The rows where `mask` (n,) holds."""
+        return ReturnTimes(self.days[mask], self.orders[mask], self.seen[mask])
+
+
+@dataclass(frozen=True)
 class Sample:
     """Rows of some cutoffs: features (n, p) in Arrow, labels (n,) in NumPy.
 
@@ -65,6 +84,7 @@ class Sample:
         churned: 1.0 if the customer churned within the horizon, else 0.0.
         value: Net amount within the horizon; a heavy one is capped (`heavy_values`).
         longer: Net amount within each longer horizon by column, such as 'value_180d'; NaN if not mature.
+        returns: When they purchased first; None for contracts.
     """
 
     customers: pa.ChunkedArray
@@ -73,6 +93,7 @@ class Sample:
     churned: np.ndarray
     value: np.ndarray
     longer: dict[str, np.ndarray] = field(default_factory=dict)
+    returns: ReturnTimes | None = None
 
     def __len__(self) -> int:
         return len(self.churned)
@@ -96,6 +117,7 @@ class Sample:
             self.churned[mask],
             self.value[mask],
             {name: values[mask] for name, values in self.longer.items()},
+            self.returns and self.returns.take(mask),
         )
 
 
@@ -207,19 +229,41 @@ def sample_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
     Raises:
         ValueError: A label is null.
     """
+    return _sample(snapshots, cutoffs, snapshots.names)
+
+
+def outcomes_at(snapshots: Snapshots, cutoffs: Sequence[date]) -> Sample:
+    """As `sample_at`, without features: these take most of the time and memory."""
+    return _sample(snapshots, cutoffs, [])
+
+
+def _sample(snapshots: Snapshots, cutoffs: Sequence[date], names: Sequence[str]) -> Sample:
     limits = value_limits(snapshots)
     moments = pa.array([datetime(c.year, c.month, c.day) for c in cutoffs], pa.timestamp("us"))  # noqa: DTZ001 (UTC)
-    rows = snapshots.labelled(snapshots.rows.filter(pc.is_in(snapshots.rows["cutoff"], moments)))
+    wanted = {*KEYS, *names, *LABELS, *snapshots.task.longer, *RETURN_LABELS}
+    columns = snapshots.rows.select([name for name in snapshots.rows.column_names if name in wanted])
+    rows = snapshots.labelled(columns.filter(pc.is_in(columns["cutoff"], moments)))
     if rows["churned"].null_count:
         raise ValueError(f"some of {', '.join(map(str, cutoffs))} are not mature: their labels are null")
+    dates = rows["cutoff"].to_numpy().astype("datetime64[D]").astype(np.int64)
     return Sample(
         customers=rows["customer_id"],
-        dates=rows["cutoff"].to_numpy().astype("datetime64[D]").astype(np.int64),
-        features=rows.select(snapshots.names),
+        dates=dates,
+        features=rows.select(names),
         churned=rows["churned"].to_numpy().astype(float),
         value=np.minimum(rows["value"].fill_null(0.0).to_numpy().astype(float), limits["value"]),
         longer={name: np.minimum(rows[name].to_numpy().astype(float), limits[name]) for name in snapshots.task.longer},
+        returns=_return_times(rows, dates, snapshots),
     )
+
+
+def _return_times(rows: pa.Table, dates: np.ndarray, snapshots: Snapshots) -> ReturnTimes | None:
+    if snapshots.task.contractual or any(name not in rows.column_names for name in RETURN_LABELS):
+        return None
+    known_by = min(snapshots.labels_end, snapshots.known_by or snapshots.labels_end)
+    days, orders = (rows[name].to_numpy().astype(float) for name in RETURN_LABELS)
+    seen = np.minimum((known_by - date(1970, 1, 1)).days - dates, 2 * snapshots.task.horizon.days)
+    return ReturnTimes(days, orders, seen)
 
 
 def customer_halves(rows: Sample) -> tuple[tuple[Sample, Sample], ...]:

@@ -45,7 +45,7 @@ def evaluate_leavers(
     """
     observed = float(truth.churned.sum())
     ends = {
-        EXPECTED: leavers_interval(churn, _level_error(earlier, cutoff, horizon), inside),
+        EXPECTED: leavers_interval(churn, _level_error(earlier, cutoff, horizon, inside), inside),
         OBSERVED: (observed, observed),
     }
     values = {EXPECTED: float(churn.sum()), OBSERVED: observed}
@@ -118,11 +118,13 @@ def _figures(evaluation: Evaluation, cutoff: date) -> Mapping[str, dict[str, Any
     return {row["metric"]: row for row in rows.to_dict("records")}
 
 
-def _level_error(earlier: Sequence[tuple[OutOfTimeFold, Prediction]], cutoff: date, horizon: Window) -> float:
+def _level_error(
+    earlier: Sequence[tuple[OutOfTimeFold, Prediction]], cutoff: date, horizon: Window, inside: float
+) -> float:
     """Standard deviation of the log-odds of churn around predicted ones, as the level of a cutoff is forecast."""
     if not earlier:
-        return unknown_level(horizon).error
+        return unknown_level(horizon, inside).error
     margins = [logit(np.clip(prediction.churn, SURE, 1 - SURE)) for _, prediction in earlier]
     churned = np.concatenate([fold.truth.churned for fold, _ in earlier])
-    cutoffs = LaterCutoffs(tuple(fold.fold.test for fold, _ in earlier), cutoff, horizon)
+    cutoffs = LaterCutoffs(tuple(fold.fold.test for fold, _ in earlier), cutoff, horizon, inside)
     return cutoffs.forecast(churn_levels(np.concatenate(margins), churned, cutoffs.dates(margins))).error

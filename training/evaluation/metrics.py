@@ -14,6 +14,9 @@ from scipy.special import expit, logit
 Figures = dict[str, np.ndarray]
 GROUPS = 10
 NEWTON_STEPS, SETTLED = 25, 1e-6  # each step squares the error: after a step of a millionth only rounding is left
+# More distinct log-odds than this are rounded to so many steps of their standard deviation, before a line is fitted to
+# them: it changes a slope of 1 by a millionth.
+MOST_LOG_ODDS, STEPS = 2000, 250
 TITLES = {
     "auc": "AUC",
     "average_precision": "average precision",
@@ -94,15 +97,15 @@ def recalibration_metrics(churned: np.ndarray, probability: np.ndarray, weights:
     >>> {name: abs(round(float(figure[0]), 6)) for name, figure in metrics.items()}
     {'calibration_slope': 1.0, 'calibration_intercept': 0.0, 'calibration_in_the_large': 0.0}
     """
-    levels, sum_by_value = np.unique(probability), _sum_by_value(probability)
+    rounded = _round_many(logit(probability))
+    log_odds, sum_by_value = np.unique(rounded), _sum_by_value(rounded)
     customers, churners = (
         sum_by_value(np.vstack([np.ones(len(churned)), weights])),
         sum_by_value(np.vstack([churned, weights * churned])),
     )
-    log_odds = logit(levels)
     middle, spread = float(log_odds.mean()), float(log_odds.std())
     slope, intercept = np.full((2, len(weights)), np.nan)
-    if len(levels) > 1:
+    if len(log_odds) > 1:
         slope, intercept = _fit_logistic((log_odds - middle) / spread, customers, churners, line=True)
         slope = slope / spread
         intercept = intercept - slope * middle
@@ -133,8 +136,8 @@ def brier_parts(churned: np.ndarray, probability: np.ndarray, weights: np.ndarra
     levels, sum_by_value = np.unique(probability), _sum_by_value(probability)
     size, churners, total = sum_by_value(weights), sum_by_value(weights * churned), _zero_to_nan(weights.sum(axis=1))
     squares = _mean((probability - churned) ** 2, weights)
-    place = (np.cumsum(size, axis=1) - size / 2) / total[:, None]
-    n, predicted_sum, churned_sum = (_group_sums(place, x) for x in (size, size * levels, churners))
+    ends = _group_ends((np.cumsum(size, axis=1) - size / 2) / total[:, None])
+    n, predicted_sum, churned_sum = (_group_sums(ends, x) for x in (size, size * levels, churners))
     share, divisor = n / total[:, None], np.where(n > 0, n, 1.0)
     gap, overall = (predicted_sum - churned_sum) / divisor, churners.sum(axis=1) / total
     reliability = (share * gap**2).sum(axis=1)
@@ -282,10 +285,22 @@ def _intercept_step(churners: np.ndarray, expected: np.ndarray, total: np.ndarra
     return (logit(churners / total) - logit(share)) * expected * (1 - share) / slope
 
 
-def _group_sums(place: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Sums (b, 10) of columns (b, k) over ten equal groups by place (b, k), which ascends from 0 to 1."""
-    ends = np.stack([(place < group / GROUPS).sum(axis=1) for group in range(GROUPS + 1)], axis=1)
-    ends[:, -1] = place.shape[1]
+def _round_many(log_odds: np.ndarray) -> np.ndarray:
+    """Log-odds (n,), rounded if more than MOST_LOG_ODDS of them are distinct."""
+    spread = float(log_odds.std())
+    if len(np.unique(log_odds)) <= MOST_LOG_ODDS or not np.isfinite(spread):
+        return log_odds
+    return np.round(log_odds * (STEPS / spread)) * (spread / STEPS)
+
+
+def _group_ends(place: np.ndarray) -> np.ndarray:
+    """Where (b, 11) ten equal groups by place (b, k), which ascends from 0 to 1, begin and end."""
+    starts = np.array([np.searchsorted(row, np.arange(GROUPS) / GROUPS) for row in place], dtype=int)
+    return np.column_stack([starts, np.full(len(place), place.shape[1])])
+
+
+def _group_sums(ends: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sums (b, 10) of columns (b, k) over the groups between `ends` (b, 11)."""
     sums = np.concatenate([np.zeros((len(columns), 1)), np.cumsum(columns, axis=1)], axis=1)
     return np.diff(np.take_along_axis(sums, ends, axis=1), axis=1)
 
@@ -303,8 +318,8 @@ def decile_error(actual: np.ndarray, predicted: np.ndarray, weights: np.ndarray)
     """
     order = np.argsort(predicted, kind="stable")
     w = weights[:, order]
-    place = (np.cumsum(w, axis=1) - w / 2) / w.sum(axis=1, keepdims=True)
-    size, gap = _group_sums(place, w), _group_sums(place, w * (predicted - actual)[order])
+    ends = _group_ends((np.cumsum(w, axis=1) - w / 2) / w.sum(axis=1, keepdims=True))
+    size, gap = _group_sums(ends, w), _group_sums(ends, w * (predicted - actual)[order])
     return np.nanmean(np.where(size > 0, np.abs(gap) / np.where(size > 0, size, 1.0), np.nan), axis=1)
 
 

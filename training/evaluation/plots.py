@@ -1,14 +1,19 @@
-"""Plots of an evaluation: calibration, lift, value by decile, metrics by cutoff and by training size."""
+"""Plots of an evaluation: what models predict against what came, what drives them, metrics by cutoff and by size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from training.artifact.bundle import ModelBundle
 from training.data.time_split import Sample
 from training.evaluation.metrics import GROUPS
+
+SAMPLED, STRONGEST = 1_000, 15  # customers, and features, of the plots of contributions
+_NO_CONTRIBUTIONS = pd.DataFrame(columns=["feature", "strength", "tenth", "contribution"])
 
 
 def calibration_plot(truth: Sample, churn: np.ndarray) -> Figure:
@@ -19,6 +24,83 @@ def calibration_plot(truth: Sample, churn: np.ndarray) -> Figure:
     axes.plot(predicted, actual, marker="o", label="ten equal groups")
     axes.legend()
     return figure
+
+
+def roc_plot(truth: Sample, churn: np.ndarray) -> Figure:
+    """The ROC curve of the predicted probability of churn (n,): found churners against false alarms, by threshold."""
+    figure, axes = _canvas("ROC curve", "share of those who stayed, called at risk", "share of churners found")
+    found, false = _found_and_false(truth, churn)
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", label="at random")
+    axes.plot(false / max(false[-1], 1.0), found / max(found[-1], 1.0), label="by predicted risk")
+    axes.legend()
+    return figure
+
+
+def precision_recall_plot(truth: Sample, churn: np.ndarray) -> Figure:
+    """Precision by recall of the predicted probability of churn (n,), over all thresholds."""
+    figure, axes = _canvas("Precision and recall", "recall: share of churners found", "precision")
+    found, false = (counts[1:] for counts in _found_and_false(truth, churn))
+    axes.axhline(truth.churned.mean(), color="grey", linestyle="--", label="at random")
+    axes.plot(found / max(found[-1], 1.0), found / (found + false), label="by predicted risk")
+    axes.set_ylim(0, 1.02)
+    axes.legend()
+    return figure
+
+
+def importance_plot(table: pd.DataFrame) -> Figure:
+    """The strongest features as bars, from `feature_contributions`."""
+    figure, axes = _canvas("What drives the risk of churn", "mean size of the contribution to the log-odds", "")
+    strongest = table.drop_duplicates("feature")[::-1]
+    axes.barh(strongest["feature"], strongest["strength"])
+    axes.tick_params(axis="y", labelsize="small")
+    return figure
+
+
+def contributions_plot(table: pd.DataFrame) -> Figure:
+    """The strongest features with the mean SHAP contribution of each tenth of their values: blue low, red high.
+
+    Means of tenths take the place of single customers, of whom nothing is kept.
+    """
+    figure, axes = _canvas("SHAP contributions by value of the feature", "mean contribution to the log-odds", "")
+    names = list(table["feature"].unique())
+    place = table["feature"].map({name: len(names) - n for n, name in enumerate(names)})
+    dots = axes.scatter(
+        table["contribution"], place, c=table["tenth"], cmap="coolwarm", edgecolors="grey", linewidths=0.3
+    )
+    axes.axvline(0, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(names), 0, -1), names, fontsize="small")
+    figure.colorbar(dots, ax=axes, label="tenth of the feature's values (10: highest)")
+    return figure
+
+
+def feature_contributions(bundle: ModelBundle, truth: Sample) -> pd.DataFrame:
+    """Mean SHAP contributions to the classifier's log-odds of churn, by tenth of each of the strongest features.
+
+    Args:
+        bundle: The model.
+        truth: Customers with their features; at most 1,000 of them, evenly spaced, are used.
+
+    Returns:
+        feature, strength (mean absolute contribution), tenth (1 to 10 by the feature's values, ties together) and
+        contribution (mean of the tenth's customers, in log-odds), strongest feature first.
+    """
+    rows = np.linspace(0, len(truth) - 1, min(len(truth), SAMPLED)).astype(int)
+    X = bundle.model_inputs(truth.features.take(pa.array(rows)))
+    added = bundle.slope * bundle.gate.contributions(X)
+    strength = np.abs(added).mean(axis=0)
+    order = [j for j in np.argsort(-strength, kind="stable")[:STRONGEST] if strength[j] > 0]
+    tables = []
+    for j in order:
+        values = pd.Series(X.column(int(j)).to_numpy().astype(float))
+        tenth = np.ceil(values.rank(pct=True, method="average") * 10)
+        means = pd.Series(added[:, j]).groupby(tenth).mean()
+        columns = {"strength": strength[j], "tenth": means.index, "contribution": means.to_numpy()}
+        tables.append(pd.DataFrame({"feature": bundle.features[int(j)], **columns}))
+    return (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else pd.DataFrame(columns=["feature", "strength", "tenth", "contribution"])
+    )
 
 
 def lift_plot(truth: Sample, churn: np.ndarray) -> Figure:
@@ -86,6 +168,14 @@ def curve_plot(curve: pd.DataFrame, title: str) -> Figure:
     axes.set_xscale("log")
     axes.legend(fontsize="small")
     return figure
+
+
+def _found_and_false(truth: Sample, churn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many churners, and how many others, have at least each predicted probability, highest first; from 0."""
+    order = np.argsort(-churn, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(churn[order])), len(order) - 1)  # equal predictions are one threshold
+    found, false = np.cumsum(truth.churned[order])[last], np.cumsum(1 - truth.churned[order])[last]
+    return np.concatenate([[0.0], found]), np.concatenate([[0.0], false])
 
 
 def _canvas(title: str, x: str, y: str) -> tuple[Figure, Axes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,13 @@ from features.task import Window
 from training.artifact.bundle import Levels
 from training.artifact.margin import Margin
 from training.data.category_levels import encode_sample, learn_levels
-from training.data.time_split import Fold, Sample, recency_weights, sample_at, why_too_few
+from training.data.time_split import Fold, Sample, outcomes_at, recency_weights, sample_at, why_too_few
 from training.models.churn import ChurnClassifier
 from training.models.level_forecast import LevelSeries, churn_levels, forecast_level, money_levels
 from training.models.lightgbm_base import BinnedFeatures, LightGBMEstimator, bin_features
 from training.models.linear_prior import fit_churn_prior, fit_spend_prior
-from training.models.spend import SpendRegressor, positive_spend, temper_tail
+from training.models.spend import SpendRegressor, leavers_factor, positive_spend, temper_tail
+from training.side_by_side import run_side_by_side
 
 HALF_LIFE = 4.0  # of rows, in horizons
 CORRECTING_SHARE = 0.5  # number of trees that correct the prior, as a share of the number that stand alone
@@ -75,11 +77,16 @@ def predict_out_of_time(
         The predictions. None if the fold is too small: it needs churned and retained customers on both sides, and some
         spenders if there is money.
     """
-    known_then, truth = snapshots.as_known(fold.test), sample_at(snapshots, [fold.test])
-    if why_too_few(sample_at(known_then, fold.train), truth, has_money(snapshots)):
+    if is_too_small(snapshots, fold):
         return None
-    base_models = fit_at_cutoffs(known_then, fold.train, seed, parameters, fitted)
-    return predict_margins(base_models, fold, truth)
+    base_models = fit_at_cutoffs(snapshots.as_known(fold.test), fold.train, seed, parameters, fitted)
+    return predict_margins(base_models, fold, sample_at(snapshots, [fold.test]))
+
+
+def is_too_small(snapshots: Snapshots, fold: Fold) -> bool:
+    """Whether a fold has too few outcomes of a kind to fit base models and to predict its test cutoff."""
+    known_then, truth = outcomes_at(snapshots.as_known(fold.test), fold.train), outcomes_at(snapshots, [fold.test])
+    return bool(why_too_few(known_then, truth, has_money(snapshots)))
 
 
 def predict_margins(base_models: BaseModels, fold: Fold, truth: Sample) -> OutOfTimeFold:
@@ -118,10 +125,34 @@ def fit_at_cutoffs(
     Returns:
         The base models.
     """
-    key = (tuple(sorted(cutoffs)), snapshots.known_by)
-    if key not in fitted:
-        fitted[key] = fit_base_models(sample_at(snapshots, cutoffs), snapshots, seed, parameters)
-    return fitted[key]
+    fit_at_all_cutoffs([(snapshots, cutoffs)], seed, parameters, fitted)
+    return fitted[_key(snapshots, cutoffs)]
+
+
+def fit_at_all_cutoffs(
+    wanted: Sequence[tuple[Snapshots, Sequence[date]]], seed: int, parameters: Parameters, fitted: FittedBefore
+) -> None:
+    """Fits the base models on several sets of cutoffs side by side, except those that were fitted before.
+
+    Args:
+        wanted: The sets of cutoffs, each with snapshots that have labels there.
+        seed: Seed of the trees.
+        parameters: See `fit_ensemble`.
+        fitted: See `fit_ensemble`; the base models are added to it.
+    """
+    missing = {key: each for each in wanted if (key := _key(*each)) not in fitted}
+    largest_first = sorted(missing, key=lambda key: len(key[0]), reverse=True)
+
+    def fit(key: tuple[tuple[date, ...], date | None]) -> BaseModels:
+        snapshots, cutoffs = missing[key]
+        return fit_base_models(sample_at(snapshots, cutoffs), snapshots, seed, parameters)
+
+    models = run_side_by_side([partial(fit, key) for key in largest_first])
+    fitted.update(zip(largest_first, models, strict=True))
+
+
+def _key(snapshots: Snapshots, cutoffs: Sequence[date]) -> tuple[tuple[date, ...], date | None]:
+    return tuple(sorted(cutoffs)), snapshots.known_by
 
 
 def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters: Parameters) -> BaseModels:
@@ -147,8 +178,8 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     if not has_money(snapshots):
         return BaseModels(levels, churn, ())
     returned = rows.churned == 0
+    spend = positive_spend(rows.spend[returned]) * leavers_factor(rows.spend, returned, weight)
     rows, weight = rows.take(returned), weight[returned]
-    spend = positive_spend(rows.spend)
     prior = level_prior(fit_spend_prior(rows.features, spend, weight), rows, spend, money_levels, horizon)
     tempered = temper_tail(spend, np.exp(prior.start))
     tuned = {**parameters.get("spend", {}), **fixed}

@@ -48,11 +48,13 @@ class LaterCutoffs:
         days: The later cutoffs (c,).
         target: The next cutoff.
         horizon: Of the labels.
+        inside: The probability of the intervals that errors of levels are for, in (0, 1).
     """
 
     days: tuple[date, ...]
     target: date
     horizon: Window
+    inside: float
 
     def dates(self, groups: Sequence[np.ndarray]) -> np.ndarray:
         """The cutoffs of all rows as days since 1970-01-01, for rows (n,) in groups by cutoff."""
@@ -61,7 +63,7 @@ class LaterCutoffs:
 
     def forecast(self, levels: LevelSeries) -> Shift:
         """Forecasts the level of the next cutoff."""
-        return forecast_level(levels, (self.target - EPOCH).days, self.horizon, DOUBT)
+        return forecast_level(levels, (self.target - EPOCH).days, self.horizon, DOUBT, self.inside)
 
 
 def fit_platt(margins: Sequence[np.ndarray], outcomes: Sequence[np.ndarray], cutoffs: LaterCutoffs) -> Platt:
@@ -93,10 +95,10 @@ def fit_level(predicted: Sequence[np.ndarray], actual: Sequence[np.ndarray], cut
         cutoffs: The cutoffs.
 
     Returns:
-        The level's shift and its standard deviation.
+        The level's shift and its error.
     """
     if not predicted:
-        return unknown_level(cutoffs.horizon)
+        return unknown_level(cutoffs.horizon, cutoffs.inside)
     levels = money_levels(np.log(np.concatenate(predicted)), np.concatenate(actual), cutoffs.dates(predicted))
     doubtful = cutoffs.forecast(replace(levels, variances=MONEY_NOISE * levels.variances))
     return replace(doubtful, error=max(doubtful.error, cutoffs.forecast(levels).error))

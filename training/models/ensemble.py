@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from features.config.load import Config
 from features.definitions import feature_definitions
 from features.snapshots.build import Snapshots
-from features.task import Window
+from features.task import LapsedCohort, Window
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import SURE
 from training.artifact.spread import Spread
@@ -28,8 +29,10 @@ from training.models.base_models import (
     FittedBefore,
     OutOfTimeFold,
     Parameters,
+    fit_at_all_cutoffs,
     fit_at_cutoffs,
     fit_base_models,
+    is_too_small,
     predict_margins,
     predict_out_of_time,
 )
@@ -38,6 +41,7 @@ from training.models.intervals import fit_spread
 from training.models.level_forecast import unknown_level
 from training.models.linear_prior import churn_loss
 from training.models.stacking import money_stacking_weights, stacking_weights, weighted_sum
+from training.side_by_side import run_side_by_side
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,13 @@ class FittedEnsemble:
 
     def cross_calibrated(self, inside: float) -> list[tuple[OutOfTimeFold, Prediction]]:
         """Predictions at each out-of-time cutoff, with weights and calibration from the other ones (cross-fitting)."""
-        others_of = [[h for h in self.out_of_time if h is not one] for one in self.out_of_time]
-        return [
-            (h, calibrate_ensemble(o, self.base_models, inside, h.fold.test, self.horizon).predict(h))
-            for h, o in zip(self.out_of_time, others_of, strict=True)
-        ]
+
+        def predict(one: OutOfTimeFold) -> Prediction:
+            others = [fold for fold in self.out_of_time if fold is not one]
+            return calibrate_ensemble(others, self.base_models, inside, one.fold.test, self.horizon).predict(one)
+
+        predictions = run_side_by_side([partial(predict, one) for one in self.out_of_time])
+        return list(zip(self.out_of_time, predictions, strict=True))
 
 
 def fit_ensemble(
@@ -131,13 +137,14 @@ def fit_ensemble(
 def _fit_ensemble(
     snapshots: Snapshots, config: Config, cutoffs: Sequence[date], parameters: Parameters, fitted: FittedBefore
 ) -> FittedEnsemble:
-    horizon = snapshots.task.horizon
+    horizon, seed = snapshots.task.horizon, config.training.seed
+    fit_at_all_cutoffs(sets_to_fit(snapshots, cutoffs), seed, parameters, fitted)
     out_of_time = tuple(
         predicted
         for fold in out_of_time_folds(cutoffs, horizon)
-        if (predicted := predict_out_of_time(snapshots, config.training.seed, fold, parameters, fitted))
+        if (predicted := predict_out_of_time(snapshots, seed, fold, parameters, fitted))
     )
-    base_models = fit_at_cutoffs(snapshots, cutoffs, config.training.seed, parameters, fitted)
+    base_models = fit_at_cutoffs(snapshots, cutoffs, seed, parameters, fitted)
     target = max(cutoffs) + horizon.delta
     calibration = calibrate_ensemble(out_of_time, base_models, config.serving.interval, target, horizon)
     if not out_of_time and base_models.spend:
@@ -149,12 +156,18 @@ def _fit_ensemble(
         "definitions": feature_definitions(snapshots.names),
         "cutoffs": [str(c) for c in sorted(cutoffs)],
         "heard": [str(h.fold.test) for h in out_of_time],
-        "seed": config.training.seed,
+        "seed": seed,
         "parameters": {name: dict(values) for name, values in parameters.items()},
         **({"quick": True} if config.training.quick else {}),
     }
     bundles = [_bundle(kind, base_models, calibration, snapshots, config.name, facts) for kind in kinds]
     return FittedEnsemble(bundles[0], bundles[1] if base_models.spend else None, out_of_time, base_models, horizon)
+
+
+def sets_to_fit(snapshots: Snapshots, cutoffs: Sequence[date]) -> list[tuple[Snapshots, Sequence[date]]]:
+    """The sets of cutoffs that `fit_ensemble` fits base models on, each with the snapshots as known then."""
+    folds = [f for f in out_of_time_folds(cutoffs, snapshots.task.horizon) if not is_too_small(snapshots, f)]
+    return [*((snapshots.as_known(fold.test), fold.train) for fold in folds), (snapshots, cutoffs)]
 
 
 def calibrate_ensemble(
@@ -176,7 +189,7 @@ def calibrate_ensemble(
         equal = [tuple(1 / len(models) for _ in models) for models in (base_models.churn, base_models.spend)]
         return EnsembleCalibration(equal[0], equal[1], Platt(), 0.0, None)
     churned, spent = [h.truth.churned for h in out_of_time], [h.truth.spend for h in out_of_time]
-    cutoffs = LaterCutoffs(tuple(h.fold.test for h in out_of_time), target, horizon)
+    cutoffs = LaterCutoffs(tuple(h.fold.test for h in out_of_time), target, horizon, inside)
     churn_weights = stacking_weights([h.churn for h in out_of_time], churned, churn_loss)
     platt = fit_platt([h.churn @ churn_weights for h in out_of_time], churned, cutoffs)
     if not base_models.spend:
@@ -211,7 +224,7 @@ def _spread_across_customers(
     folds = [predict_margins(models, Fold((), max(cutoffs)), truth) for models, truth in fitted]
     inside, horizon = config.serving.interval, snapshots.task.horizon
     uncalibrated = calibrate_ensemble((), fitted[0][0], inside, max(cutoffs), horizon)
-    return _fit_spread(uncalibrated, folds, inside, unknown_level(horizon).error)
+    return _fit_spread(uncalibrated, folds, inside, unknown_level(horizon, inside).error)
 
 
 def predict_value_uncalibrated(
@@ -259,6 +272,7 @@ def _bundle(
             "horizon": str(task.horizon),
             "churn": task.churn,
             "active_within": str(task.cohort.active_within),
+            **({"silent_for": str(task.cohort.silent_for)} if isinstance(task.cohort, LapsedCohort) else {}),
             "every": str(task.every),
             "windows": [str(w) for w in task.windows],
             "value_horizons": [str(w) for w in task.value_horizons],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
+from scipy.stats import norm
 
 from features.task import Window
 
@@ -29,11 +30,18 @@ WANDERING_HORIZONS = 4.0  # after so many horizons the correlation of the wander
 SEASON_WIDTH = 0.7  # of the periodic kernel: smaller ones allow more peaks a year
 ROUNDING = 1e-6  # variance that keeps matrices invertible
 PSEUDO_ROWS = 1.0  # weight of no shift, in rows of information
+HALVINGS = 40  # of the search for the end of an interval
 
 
 @dataclass(frozen=True)
 class Shift:
-    """The shift expected at the next cutoff, and the standard deviation of the actual shift around it."""
+    """The shift expected at the next cutoff, and how far the actual one may lie from it.
+
+    Attributes:
+        shift: Expected.
+        error: Standard deviation of the normal distribution that gives the same interval around `shift` as the
+            forecast's own distribution, at the probability that was asked for.
+    """
 
     shift: float
     error: float
@@ -62,9 +70,9 @@ class LevelSeries:
         return self.shifts[np.searchsorted(self.days, dates)]
 
 
-def unknown_level(horizon: Window) -> Shift:
-    """The forecast of a level when none was seen."""
-    return forecast_level(LevelSeries(np.empty(0), np.empty(0), np.empty(0)), 0.0, horizon)
+def unknown_level(horizon: Window, inside: float) -> Shift:
+    """The forecast of a level when none was seen; `inside` as in `forecast_level`."""
+    return forecast_level(LevelSeries(np.empty(0), np.empty(0), np.empty(0)), 0.0, horizon, inside=inside)
 
 
 def churn_levels(margin: np.ndarray, churned: np.ndarray, dates: np.ndarray) -> LevelSeries:
@@ -108,20 +116,24 @@ def money_levels(margin: np.ndarray, money: np.ndarray, dates: np.ndarray) -> Le
     return LevelSeries(days, shifts, dispersion * np.bincount(place, expected**1.5) / np.bincount(place, expected) ** 2)
 
 
-def forecast_level(levels: LevelSeries, target: float, horizon: Window, doubt: float = 1.0) -> Shift:
+def forecast_level(
+    levels: LevelSeries, target: float, horizon: Window, doubt: float = 1.0, inside: float = 0.8
+) -> Shift:
     """Forecasts the level of a later cutoff.
 
     Levels of cutoffs less than a horizon apart share days, so both their shocks and their errors are correlated by the
-    share of the horizon that they have in common.
+    share of the horizon that they have in common. The mixture of all structures and sizes has heavier tails than a
+    normal distribution, so its standard deviation would make an interval of 80% too wide.
 
     Args:
         levels: Of earlier cutoffs; may be empty.
         target: The later cutoff in days.
         horizon: Of the labels.
         doubt: Prior weight of a level that is only shock, so cannot be forecast; the others together have 5.
+        inside: The probability of the interval that the error is for, in (0, 1).
 
     Returns:
-        Mean and standard deviation of the mixture of all structures and sizes.
+        Mean and error of the mixture.
 
     >>> months = LevelSeries(np.arange(0, 360, 90), np.full(4, 0.2), np.full(4, 1e-4))
     >>> one = LevelSeries(np.array([270]), np.array([0.2]), np.array([1e-4]))
@@ -144,7 +156,22 @@ def forecast_level(levels: LevelSeries, target: float, horizon: Window, doubt: f
     chance = np.exp(np.array(evidence) - max(evidence))
     chance /= chance.sum()
     mean = float(chance @ means)
-    return Shift(mean, float(np.sqrt(chance @ (np.array(variances) + (np.array(means) - mean) ** 2))))
+    half_width = _half_width(np.array(means) - mean, np.sqrt(variances), chance, inside)
+    return Shift(mean, half_width / float(norm.ppf((1 + inside) / 2)))
+
+
+def _half_width(means: np.ndarray, deviations: np.ndarray, chance: np.ndarray, inside: float) -> float:
+    """Half the width of the interval around 0 that holds a share of a mixture of normal distributions (k,).
+
+    >>> round(_half_width(np.zeros(1), np.ones(1), np.ones(1), 0.8), 3)
+    1.282
+    """
+    low, high = 0.0, float(np.max(np.abs(means) + 10 * deviations))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        share = chance @ (norm.cdf((middle - means) / deviations) - norm.cdf((-middle - means) / deviations))
+        low, high = (middle, high) if share < inside else (low, middle)
+    return high
 
 
 def _correlation(apart: np.ndarray, horizon: Window, shares: list[float]) -> np.ndarray:

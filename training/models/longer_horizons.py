@@ -151,18 +151,17 @@ def _fit_step(
     folds = _out_of_time_gains(snapshots, config, usable, columns, horizon)
     rows = encode_sample(sample_at(snapshots, usable), levels)
     base_models = _fit_base_models(rows, columns[-2], columns[-1], horizon, levels, config.training.seed)
-    weights, level = np.full(len(base_models), 1 / len(base_models)), unknown_level(horizon)
+    inside = config.serving.interval
+    weights, level = np.full(len(base_models), 1 / len(base_models)), unknown_level(horizon, inside)
     if folds:
         weights = money_stacking_weights([h.gain for h in folds], [np.maximum(h.more, 0) for h in folds])
         predicted = [np.exp(h.gain @ weights) for h in folds]
-        cutoffs = LaterCutoffs(tuple(h.cutoff for h in folds), max(usable) + horizon.delta, horizon)
+        cutoffs = LaterCutoffs(tuple(h.cutoff for h in folds), max(usable) + horizon.delta, horizon, inside)
         level = fit_level(predicted, [h.more for h in folds], cutoffs)
     else:
         folds = _gains_across_customers(snapshots, config, usable, columns, horizon)
     value = [h.value + np.exp(h.gain @ weights + level.shift) for h in folds]
-    spread = fit_spread(
-        [np.ones_like(v) for v in value], value, [h.actual for h in folds], config.serving.interval, level.error
-    )
+    spread = fit_spread([np.ones_like(v) for v in value], value, [h.actual for h in folds], inside, level.error)
     return LongerHorizon(columns[-1], weighted_sum(base_models, list(weights)), level.shift, spread)
 
 

@@ -87,6 +87,27 @@ def positive_spend(spend: np.ndarray) -> np.ndarray:
     return np.maximum(spend, SMALLEST_SHARE * mean)
 
 
+def leavers_factor(spend: np.ndarray, returned: np.ndarray, weight: np.ndarray) -> float:
+    """The spend of all customers over that of those who return: who cancels a contract pays until it ends.
+
+    Value is the probability of returning times the spend of those who return, so their spend has to carry what leavers
+    still pay. Where leaving means no purchase, leavers spend nothing and the factor is 1.
+
+    Args:
+        spend: Spend (n,), not below 0.
+        returned: Who returned (n,).
+        weight: Weights (n,) of the rows.
+
+    Returns:
+        The factor, at least 1.
+
+    >>> leavers_factor(np.array([30.0, 30.0, 15.0]), np.array([True, True, False]), np.ones(3))
+    1.25
+    """
+    leavers = float(weight[~returned] @ spend[~returned])
+    return 1 + leavers / float(weight[returned] @ spend[returned]) if leavers > 0 else 1.0
+
+
 def temper_tail(spend: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Winsorises spend relative to what was expected, and spreads what is cut off over all customers.
 

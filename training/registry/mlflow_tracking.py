@@ -34,7 +34,7 @@ from training.registry.run_record import EVALUATION_TABLES, TrainingRecord
 from training.registry.tracking_store import ARTIFACTS, SERVER_SCHEMES, USER_VARIABLES, tracking_uri
 
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
-CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss")
+CHURN_METRICS = ("auc", "average_precision", "brier", "log_loss", "calibration_slope", "expected_leavers")
 EVALUATION_COLUMNS = {
     "metrics": ("model", "metric", "value", "low", "high", "cutoff", "segment", "customers"),
     "differences": ("metric", "against", "difference", "low", "high", "cutoff"),

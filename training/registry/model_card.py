@@ -10,9 +10,11 @@ import pandas as pd
 
 from features.config.load import Config
 from features.snapshots.build import Snapshots
+from features.task import LapsedCohort
 from training.artifact.bundle import ModelBundle
 from training.evaluation import longer_horizons, metrics
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
+from training.evaluation.grade import grade_evaluation, grade_text
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels
@@ -45,6 +47,7 @@ def model_card_text(fitted: FittedModels, snapshots: Snapshots, config: Config, 
     name = escape_markdown(config.name)
     parts = [
         *_first_lines(fitted, name),
+        *_grade(fitted.evaluation),
         _purpose(fitted, snapshots),
         _data(fitted, snapshots, config),
         _procedure(fitted, config),
@@ -81,10 +84,22 @@ def _first_lines(fitted: FittedModels, name: str) -> list[str]:
     ]
 
 
+def _grade(evaluation: Evaluation) -> Iterator[str]:
+    """The grade with its sentence and its parts; nothing if it was not measured."""
+    if grade := grade_evaluation(evaluation):
+        parts = f"order {grade.order}, level {grade.level}, stability {grade.stability}; "
+        parts = parts if grade.skill else ""
+        yield f"**Grade {grade.letter}** ({parts}A is best, D is no skill). {grade_text(grade)}\n"
+
+
 def _purpose(fitted: FittedModels, snapshots: Snapshots) -> str:
     task = snapshots.task
     if task.contractual:
         member = "with a running subscription term at the cutoff"
+    elif isinstance(task.cohort, LapsedCohort):
+        member = (
+            f"whose last purchase is more than {task.cohort.silent_for} and at most {task.cohort.active_within} old"
+        )
     else:
         member = f"who made a purchase within the {task.cohort.active_within} before the cutoff"
     longer = [str(task.longer[step.column]) for step in fitted.value.longer] if fitted.value else []

@@ -28,14 +28,13 @@ from features.config.load import Config
 from features.config.plan import without_customer_ids
 from features.config.table_sections import TableSection
 from features.errors import UsageError
-from features.slugs import word_slug
 from features.snapshots.build import Snapshots
 from features.storage.atomic_files import atomic_folder
 from training.artifact.bundle import ModelBundle
 from training.artifact.model_files import BundleError
 from training.artifact.reasons import Wording
+from training.evaluation import plots
 from training.evaluation.evaluate import OURS, Evaluation
-from training.evaluation.plots import calibration_plot, decile_plot, lift_plot
 from training.fit import FittedModels
 from training.registry.provenance import code_version, package_version, runtime_environment
 
@@ -44,6 +43,12 @@ WORDING_FIELDS = tuple(field.name for field in fields(Wording) if field.name != 
 ALIKE = "alike-"  # before the names of bundles that treat everybody alike
 FACTS_FILE, RUN_FOLDER, BUNDLES_FOLDER, CARD_FILE = "facts.json", "run", "bundles", "model_card.md"
 QUICK_TAG = "regulars.quick"  # of runs and model versions of a quick look
+HEADLINES = (  # the metrics of a run; all others are in its table
+    "auc", "average_precision", "brier", "log_loss", "calibration_slope", "expected_leavers", "spearman", "gini",
+    "deviance", "mae", "total_error", "decile_error", "coverage",
+)  # fmt: skip
+WITH_INTERVAL = ("auc", "brier", "deviance", "total_error")
+BY_CUTOFF = ("auc", "total_error")  # also drawn over cutoffs
 SHARE = "customers_share"  # parameter of a run: of the log's customers, those that it used; 1 in runs without it
 FORMAT = 2
 
@@ -195,10 +200,15 @@ def _write_run(folder: Path, fitted: FittedModels, config: Config, card: str, fa
 
 def _plots(fitted: FittedModels) -> Iterator[tuple[str, Figure]]:
     churn = fitted.predictions["churn_probability"]
-    yield "calibration", calibration_plot(fitted.truth, churn)
-    yield "lift", lift_plot(fitted.truth, churn)
+    yield "calibration", plots.calibration_plot(fitted.truth, churn)
+    yield "roc", plots.roc_plot(fitted.truth, churn)
+    yield "precision_recall", plots.precision_recall_plot(fitted.truth, churn)
+    yield "lift", plots.lift_plot(fitted.truth, churn)
+    contributions = plots.feature_contributions(fitted.evaluated, fitted.truth)
+    yield "importance", plots.importance_plot(contributions)
+    yield "shap", plots.contributions_plot(contributions)
     if "value" in fitted.predictions:
-        yield "deciles", decile_plot(fitted.truth, fitted.predictions["value"])
+        yield "deciles", plots.decile_plot(fitted.truth, fitted.predictions["value"])
 
 
 def _facts(
@@ -249,21 +259,34 @@ def _params(fitted: FittedModels, snapshots: Snapshots, config: Config) -> dict[
         "snapshot_fingerprint": snapshots.fingerprint,
         "evaluated_without": " and ".join(fitted.evaluated_without) or "nothing",
     }
-    return {key: str(value) for key, value in params.items()}
+    return {key: _param_text(value) for key, value in params.items()}
+
+
+def _param_text(value: Any) -> str:
+    """A parameter in plain text: numbers of NumPy as numbers, rounded in lists, and lists as JSON.
+
+    >>> _param_text([np.float64(0.5), np.float64(1 / 3)]), _param_text(np.float64(0.1)), _param_text("90d")
+    ('[0.5, 0.3333]', '0.1', '90d')
+    """
+    if isinstance(value, list | tuple | np.ndarray):
+        return json.dumps([round(float(each), 4) if isinstance(each, float) else each for each in value])
+    return str(value.item() if isinstance(value, np.generic) else value)
 
 
 def _metrics(evaluation: Evaluation) -> Iterator[tuple[str, float, int]]:
-    """Our metrics as (key, value, step): the last cutoff by name and segment, every cutoff with its day as the step."""
-    ours = evaluation.metrics[evaluation.metrics.model == OURS]
-    last = ours.groupby("metric").cutoff.max()
-    for row in ours.sort_values("cutoff", kind="stable").to_dict("records"):
-        figures = {}
-        if row["segment"] == "all":
-            yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
-        if row["cutoff"] == last[row["metric"]]:
-            key = row["metric"] if row["segment"] == "all" else f"{row['metric']}.{word_slug(row['segment'])}"
-            figures = {key: row["value"], f"{key}_low": row["low"], f"{key}_high": row["high"]}
-        yield from ((key, value, 0) for key, value in figures.items() if np.isfinite(value))
+    """Our headline metrics as (key, value, step): of the last cutoff, and of every cutoff with its day as the step.
+
+    All others, by segment and of the baselines too, are in the table evaluation/metrics.csv.
+    """
+    ours = evaluation.metrics[(evaluation.metrics.model == OURS) & (evaluation.metrics.segment == "all")]
+    for row in ours[ours.metric.isin(BY_CUTOFF)].sort_values("cutoff", kind="stable").to_dict("records"):
+        yield f"{row['metric']}_by_cutoff", row["value"], int(f"{row['cutoff']:%Y%m%d}")
+    last = ours[ours.cutoff == ours.groupby("metric").cutoff.transform("max")].set_index("metric")
+    for name in (name for name in HEADLINES if name in last.index):
+        ends = {f"{name}_low": "low", f"{name}_high": "high"} if name in WITH_INTERVAL else {}
+        for key, column in {name: "value", **ends}.items():
+            if np.isfinite(last.loc[name, column]):
+                yield key, float(last.loc[name, column]), 0
 
 
 def _inputs(snapshots: Snapshots, config: Config) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What several pages share: the reader of the output folder."""
+"""What several pages share: the reader of the output folder, slow questions, and what a visit says of itself."""
 
 from features.lazy_exports import lazy_exports
 
@@ -19,5 +19,6 @@ __getattr__, __all__ = lazy_exports(
             "unfinished_cutoffs",
         ],
         "slow_queries": ["QueueFullError", "SlowQueries", "Stop", "TooSlowError", "Work"],
+        "visits": ["address_of", "cookie_of", "is_from_elsewhere", "led_on", "parameters_of"],
     },
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,21 @@ from serving.charts.bars import Bar, Column, columns, horizontal_bars
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
 from serving.scoring import value_tiers
+from serving.scoring.score_changes import ScoreSide, change_sentences, compare_scores
 from serving.scoring.score_tables import total_value_interval
-from serving.web.parts.output_reader import ROWS, ScoredCutoff, Site, has_value, number_format
-from serving.web.views.customers import FILTER_COLUMNS
+from serving.web.parts.output_reader import (
+    ROWS,
+    MissingOutput,
+    ScoredCutoff,
+    Site,
+    has_value,
+    number_format,
+    read_scored_cutoff,
+    scored_cutoffs,
+)
+from serving.web.views.customer_filter import FILTER_COLUMNS
 from training.artifact.spread import read_spread
+from training.evaluation.grade import grade_text, read_grade
 
 DRIVERS, DEPENDS = 10, 0.2
 ORDER = {
@@ -23,7 +35,7 @@ ORDER = {
     "tier": ("high", "middle", "low"),
     "lifecycle": ("new", "active", "slipping", "dormant"),
 }
-TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Lifecycle")}
+TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Rhythm")}
 ADDED = ("customers", "at_risk", "leaving", "value", "value_at_risk")
 CELLS = (
     "SELECT segment, tier, lifecycle, least(floor(churn_probability * 10), 9)::INT AS step, count(*) AS customers, "
@@ -49,6 +61,40 @@ def _overview(site: Site, at: ScoredCutoff) -> dict[str, Any]:
         "drivers": _drivers(site, at, form),
         "groups": [_group(site, cells, name, rules) for name in FILTER_COLUMNS],
     }
+
+
+def changes_since(site: Site, at: ScoredCutoff) -> dict[str, Any] | None:
+    """What changed since the scored cutoff before, as sentences and as the customers who became at risk; cached.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff that is shown.
+
+    Returns:
+        `since`, `sentences` and `became`; None if there is no cutoff before, or it cannot be read.
+    """
+    earlier = [day for day in scored_cutoffs(site) if day < at.cutoff]
+    if not earlier:
+        return None
+    try:
+        before = read_scored_cutoff(site, str(earlier[-1]))
+        key = ("changes", at.fingerprint, before.fingerprint)
+        changes = site.cache.get(key, lambda: compare_scores(site.query, _side(at), _side(before)))
+    except MissingOutput:  # it is being written, or damaged: its own page says so
+        return None
+    form = replace(number_format(site, at), tr=site.tr)
+    sentences = list(change_sentences(changes, form, has_value(site, at), at.manifest.skill))
+    return {"since": changes.before, "sentences": sentences, "became": changes.became if at.manifest.skill else []}
+
+
+def _side(at: ScoredCutoff) -> ScoreSide:
+    return ScoreSide(at.cutoff, at.files, at.manifest)
+
+
+def grade_of(site: Site, at: ScoredCutoff) -> dict[str, Any] | None:
+    """The grade of the models that scored a cutoff, with its sentence; None if the manifest does not hold it."""
+    grade = read_grade(at.manifest.grade)
+    return None if grade is None else {"grade": grade, "text": grade_text(grade, site.tr)}
 
 
 def _sum(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -26,7 +26,9 @@ from features.outputs.manifests import PlanManifest
 from features.storage.json_files import read_json
 from serving.charts.axes import format_tick
 from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
+from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
+from serving.language.messages import ENGLISH, Language
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.scoring.value_tiers import NO_SKILL
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site, read_stored_manifest
@@ -54,6 +56,7 @@ class StoredPlan:
         points: The points of the curve: budget, spent, gain, bound, price, customers.
         spent: (n + 1,) cost of the first 0, 1, ... customers, most gain per cost first.
         gained: (n + 1,) expected gain of the same customers.
+        tr: The language, with the currency of the business.
     """
 
     name: str
@@ -62,6 +65,7 @@ class StoredPlan:
     points: list[dict[str, Any]]
     spent: np.ndarray
     gained: np.ndarray
+    tr: Language = ENGLISH
 
     @property
     def budget(self) -> float:
@@ -76,7 +80,8 @@ class StoredPlan:
     @property
     def number_format(self) -> NumberFormat:
         """The format of gains: money or customers, with digits that suit the mean gain of a customer."""
-        return NumberFormat(abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1))
+        mean = abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1)
+        return NumberFormat(mean, self.tr)
 
     @property
     def money(self) -> bool:
@@ -157,7 +162,7 @@ def _read_stored_plan(site: Site, name: str, folder: Path, facts: PlanManifest) 
     sql = f"SELECT cost, expected_gain FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER}"
     table = site.query(sql, [[str(folder / PLAN_TABLE)]])
     spent, gained = (np.concatenate([[0.0], np.cumsum(column.to_numpy())]) for column in table.columns)
-    return StoredPlan(name, folder, facts, points, spent, gained)
+    return StoredPlan(name, folder, facts, points, spent, gained, site.tr)
 
 
 def read_json_rows(path: Path) -> list[dict[str, Any]]:
@@ -206,6 +211,8 @@ def _between(plan: StoredPlan, budget: float) -> float | None:
 def plan_sentences(site: Site, plan: StoredPlan) -> dict[str, list[str]]:
     """Write how a pilot chooses, what a plan promises at its own budget, and which actions lack evidence."""
     form = plan.number_format
+    if plan.facts.experiment:
+        return {"pilot": list(experiment_sentences(plan.facts, form, site.tr)), "promise": [], "evidence": []}
     return {
         "pilot": [f"{site.tr(NO_SKILL)} {pilot_sentence(plan.facts, site.tr)}"] if plan.facts.pilot else [],
         "promise": list(gain_sentences(plan.facts, form, site.tr)),
@@ -261,7 +268,7 @@ def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> flo
     Raises:
         MissingOutput: It is not an amount of money.
     """
-    text = params.get("budget", "")
+    text = params.get("budget", "") if not plan.facts.experiment else ""  # a part of its arms would not be random
     try:
         budget = float(text) if text.strip() else plan.budget
     except ValueError:

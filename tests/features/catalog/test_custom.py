@@ -124,7 +124,7 @@ def test_the_guides_features_are_declared_proved_and_read_out(tmp_path: Path, mo
     assert invocation.output.count("every bit the same") == 2
     built = CliRunner().invoke(regulars.cli, ["build", "--cutoff", str(CUTOFF), "--out", "features.parquet"])
     assert built.exit_code == 0, built.output
-    assert [name for name in pq.read_schema("features.parquet").names if ":" not in name][-5:-2] == [
+    assert [name for name in pq.read_schema("features.parquet").names if ":" not in name][-7:-4] == [
         "late_evening_share_30d",
         "late_evening_share_90d",
         "big_order_days",

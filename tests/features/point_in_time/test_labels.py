@@ -42,7 +42,15 @@ def future(engine: DuckDBEngine) -> ibis.Table:
     ticks = [round(amount * TICKS) for amount in amounts]
     return engine.store_arrow(
         "future",
-        pa.table({"customer_id": customers, "cutoff": ["c"] * len(FUTURE), "order_id": orders, "amount": ticks}),
+        pa.table(
+            {
+                "customer_id": customers,
+                "cutoff": ["c"] * len(FUTURE),
+                "order_id": orders,
+                "day": [date(2024, 3, 1) + timedelta(n) for n in range(len(FUTURE))],
+                "amount": ticks,
+            }
+        ),
     )
 
 
@@ -52,12 +60,12 @@ def values_by_customer(rows: ibis.Table | pa.Table, *columns: str) -> dict[str, 
 
 
 def test_a_purchase_is_an_order_with_a_positive_net_amount(future: ibis.Table) -> None:
-    assert values_by_customer(purchase_labels(future, has_amount=True), "purchases", "net") == {
-        "buyer": (2, 13.0),
-        "refunded": (0, -4.0),
-        "free": (0, 0.0),
-        "returned": (0, 0.0),
-        "mixed": (1, -2.99),
+    assert values_by_customer(purchase_labels(future, has_amount=True), "purchases", "net", "first_day") == {
+        "buyer": (2, 13.0, date(2024, 3, 1)),
+        "refunded": (0, -4.0, None),
+        "free": (0, 0.0, None),
+        "returned": (0, 0.0, None),
+        "mixed": (1, -2.99, date(2024, 3, 8)),
     }
 
 

@@ -117,7 +117,7 @@ def assert_agrees(snapshots: Snapshots, lines: Lines, columns: Sequence[str], ha
     rows = {(row["customer_id"], row["cutoff"].date()): row for row in snapshots.rows.to_pylist()}
     assert rows.keys() == expected.keys()
     for key, values in expected.items():
-        assert set(values) == set(snapshots.names) | {"churned", "value", *(f"value_{days}d" for days in LONGER)}
+        assert set(values) == set(snapshots.names) | set(snapshots.task.labels)
         assert [f.name for f in snapshots.features if values[f.name] is None and not f.unread] == []
         assert [f.name for f in snapshots.features if not f.format_reading(rows[key])] == []
         for name, value in values.items():
@@ -280,7 +280,7 @@ def test_a_scored_row_is_the_trained_row_without_labels(
     tables = make_log(table(random_lines(8, 60, True), ALL))
     labelled = snapshots_from_tables(tables, task, CUTOFFS, engine)
     scored = snapshots_from_tables(tables, task, CUTOFFS, engine, with_labels=False)
-    assert scored.rows.equals(labelled.rows.drop_columns(["churned", "value", *task.longer]))
+    assert scored.rows.equals(labelled.rows.drop_columns(list(task.labels)))
     assert scored.rows.column_names == [
         "customer_id",
         "cutoff",

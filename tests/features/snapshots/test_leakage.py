@@ -139,7 +139,7 @@ def test_a_label_that_was_known_only_later_is_caught(planted: Config, monkeypatc
         trials = prove_at_cutoffs(tables, task, NO_CUSTOM_FEATURES, cutoffs, engine)
     assert _leaking_features(honest) == set()
     assert [trial.labels > 20 for trial in honest] == [False, False, True, True, True, True]
-    assert {name for name, _ in trials[-1].leaks} == {"churned", "value"}
+    assert {name for name, _ in trials[-1].leaks} >= {"churned", "value"}
     assert "earlier labels as known then: LEAK: churned" in leakage.leaks_text(trials)
 
 

@@ -16,6 +16,7 @@ from serving.language.messages import LOCALE, get_language
 
 ROOM = LOCALE.parents[1]
 GUESS = ROOM.parent / "features" / "config_guess"  # whose comments are translated too
+GRADE = ROOM.parent / "training" / "evaluation" / "grade.py"
 KEYWORDS = {"tr": None, "N_": None, "many": (1, 2)}
 OTHERS = sorted(place.name for place in LOCALE.iterdir() if place.is_dir())
 LIFECYCLE = ("new", "active", "slipping", "dormant")  # of `features.catalog.lifecycle`
@@ -33,7 +34,7 @@ NAMES = {
 def extracted() -> dict[str, str]:
     """Every message of the code and templates of serving and of the guessed config, with the place of its first use."""
     messages: dict[str, str] = {}
-    python = [*sorted(ROOM.rglob("**/*.py")), *sorted(GUESS.glob("*.py"))]
+    python = [*sorted(ROOM.rglob("**/*.py")), *sorted(GUESS.glob("*.py")), GRADE]
     templates = sorted(ROOM.rglob("*/templates/**/*.j2"))
     for path in [*python, *templates]:
         method = "python" if path.suffix == ".py" else "jinja2.ext:babel_extract"

@@ -24,12 +24,13 @@ def executed(**fields: Any) -> Any:
     contacts = np.zeros((8, 2), int)
     contacts[0, 0], contacts[1, 1], contacts[3, 0], contacts[6, 1] = 1, 1, 2, 1
     plain = {
-        "plan": SimpleNamespace(manifest=SimpleNamespace(holdout={"share": 0.25}, spent=5.0)),
+        "plan": SimpleNamespace(manifest=SimpleNamespace(holdout={"share": 0.25}, spent=5.0, experiment=None)),
         "actions": ("mail", "call"),
         "eligible": np.ones(8, bool),
         "assigned": assigned,
         "held_out": held_out,
         "treated": (assigned >= 0) & ~held_out,
+        "control": (assigned >= 0) & held_out,
         "contacts": contacts,
         "other_contacts": np.array([0, 0, 1, 0, 0, 0, 0, 0]),
         "cost": contacts @ np.array([1.0, 3.0]),

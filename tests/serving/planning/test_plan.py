@@ -375,7 +375,7 @@ def test_in_another_language_only_the_words_for_people_change(tmp_path: Path) ->
         ({"exclude": [{"why": "x", "ids": "nowhere.csv"}]}, "nowhere.csv: there is no such file"),
         ({"minimums": {"kep": 0.1}}, "'kep'; did you mean 'keep'"),
         ({"margin": None}, "margin is missing"),
-        ({"actions": {"mail": {"cost": 1}}}, "no save_rate to assume"),
+        ({"actions": {"mail": {"cost": 1}, "call": {"cost": 4, "save_rate": 0.1}}}, "no save_rate to assume"),
         ({"exclude": [{"why": "all", "column": "segment", "values": ["keep", "let go", "save first"]}]}, "all: 300"),
         ({"minimums": {"keep": 1.0}}, "the minimum share of 'keep'.*costs.*the budget is 10"),
     ],
@@ -425,7 +425,7 @@ def test_observational_effects_are_marked(tmp_path: Path) -> None:
     _write_effects(config, _measured_rows(300, source="observational"))
     plan = make_plan(config, CUTOFF, budget=20.0)
     assert set(_frame(plan).source.dropna()) <= {"observational", "assumed"}
-    assert "OBSERVATIONAL, not measured in a randomised trial" in plan_text(plan)
+    assert "NOTE: Observational, not measured: the contacts from which the effects of" in plan_text(plan)
 
 
 def test_a_plan_and_its_measurement_open_the_log_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

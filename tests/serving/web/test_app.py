@@ -214,3 +214,40 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         UsageError, match=r"needs uvicorn and xlsxwriter, which are not installed: pip install 'regulars\[app\]'"
     ):
         app.require_app_extra()
+
+
+def test_other_machines_are_refused_without_https(webpages: Config) -> None:
+    with pytest.raises(UsageError, match="tls_proxy = true if a proxy in front takes https"):
+        app.serve(webpages, "0.0.0.0", 0)  # noqa: S104 (refused)
+
+
+def test_a_certificate_that_cannot_be_used_is_named(webpages: Config, tmp_path: Path) -> None:
+    rules = webpages.app.model_copy(update={"tls_certificate": str(tmp_path / "no.pem"), "tls_key": "no.key"})
+    with pytest.raises(UsageError, match="no.pem.*expected a certificate and its private key"):
+        app.serve(webpages.model_copy(update={"app": rules}), "127.0.0.1", 0)
+
+
+@needs_chromium
+def test_a_team_signs_in_with_a_browser(webpages: Config, tmp_path: Path) -> None:
+    text = (webpages.folder / "regulars.toml").read_text(encoding="utf-8")
+    config = webpages.folder / "team.toml"
+    config.write_text(f'{text}[app]\nusers = "{tmp_path / "users.json"}"\n', encoding="utf-8")
+    run = [sys.executable, str(ROOT / "regulars.py"), "-c", str(config)]
+    add = [*run, "users", "add", "ben", "--role", "groups"]
+    subprocess.run(add, input="correct horse\n", text=True, check=True, capture_output=True)
+    with subprocess.Popen([*run, "app", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        home = process.stdout.readline().strip()
+        try:
+            with chromium(tmp_path) as browser:
+                page = browser.new_page()
+                page.goto(f"{home}plan")
+                for password in ("wrong password", "correct horse"):
+                    page.fill("#name", "ben")
+                    page.fill("#password", password)
+                    page.click("button")
+                assert page.url == f"{home}plan" and "single customers" in page.inner_text("main")
+                page.click("text=Sign out")
+                assert page.url == f"{home}sign-in"
+        finally:
+            process.send_signal(signal.SIGINT)

@@ -92,3 +92,17 @@ def test_a_fold_learns_from_labels_as_known_at_its_test_cutoff() -> None:
     assert sample_at(snapshots, fold.train).churned.tolist() == [0.0, 0.0]
     with pytest.raises(ValueError, match="not mature"):  # its own label had not come by then
         sample_at(snapshots.as_known(fold.test), [fold.test])
+
+
+def test_a_first_purchase_is_seen_as_long_as_labels_are_known() -> None:
+    times = {"return_days": [4.0, 55.0, 12.0], "return_orders": [2.0, 0.0, 1.0]}
+    snapshots = _snapshots([0, 1, 0])
+    for name, values in times.items():
+        snapshots = replace(snapshots, rows=snapshots.rows.append_column(name, pa.array(values)))
+    returns = sample_at(snapshots, [date(2024, 1, 1)]).returns
+    assert returns is not None
+    assert (returns.days.tolist(), returns.orders.tolist()) == ([4.0, 55.0], [2.0, 0.0])
+    assert returns.seen.tolist() == [60, 60]
+    early = sample_at(snapshots.as_known(date(2024, 2, 10)), [date(2024, 1, 1)]).returns
+    assert early is not None
+    assert (early.days[0], np.isnan(early.days[1]), early.seen.tolist()) == (4.0, True, [40, 40])

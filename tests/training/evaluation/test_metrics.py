@@ -207,3 +207,14 @@ def test_distances_are_from_what_is_best() -> None:
     assert distance_from_best("calibration_slope", np.array([0.7, 1.2])).tolist() == pytest.approx([0.3, 0.2])
     assert distance_from_best("total_error", np.array([-0.4])).tolist() == [0.4]
     assert distance_from_best("brier", np.array([0.2])).tolist() == [0.2]
+
+
+def test_rounding_many_log_odds_changes_no_digit_that_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    log_odds = rng.normal(1.0, 1.3, 6000)
+    churned = (rng.random(6000) < 1 / (1 + np.exp(-0.8 * log_odds))).astype(float)
+    data = churned, 1 / (1 + np.exp(-log_odds)), rng.poisson(1.0, (5, 6000)).astype(float)
+    rounded = recalibration_metrics(*data)
+    monkeypatch.setattr("training.evaluation.metrics.MOST_LOG_ODDS", 6000)
+    for name, exact in recalibration_metrics(*data).items():
+        np.testing.assert_allclose(rounded[name], exact, atol=2e-4)

@@ -6,18 +6,30 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.metrics import roc_curve
 
 from training.data.time_split import Sample
-from training.evaluation.plots import calibration_plot, curve_plot, cutoffs_plot, decile_plot, lift_plot
+from training.evaluation.plots import (
+    _found_and_false,
+    calibration_plot,
+    curve_plot,
+    cutoffs_plot,
+    decile_plot,
+    lift_plot,
+    precision_recall_plot,
+    roc_plot,
+)
 
 
 @pytest.fixture
 def truth() -> Sample:
     """A hundred customers, the first half of whom churned."""
-    churned = (np.arange(100) < 50).astype(float)
-    return Sample(
-        pa.chunked_array([[""] * 100]), np.zeros(100, int), pa.table({"x": churned}), churned, 10 * (1 - churned)
-    )
+    return _sample((np.arange(100) < 50).astype(float))
+
+
+def _sample(churned: np.ndarray) -> Sample:
+    ids, days = pa.chunked_array([[""] * len(churned)]), np.zeros(len(churned), int)
+    return Sample(ids, days, pa.table({"x": churned}), churned, 10 * (1 - churned))
 
 
 def test_calibration_is_said_against_came_in_ten_groups(truth: Sample) -> None:
@@ -57,3 +69,13 @@ def test_a_learning_curve_has_intervals_around_every_point() -> None:
     assert axes.get_xscale() == "log"
     bar = axes.containers[0].lines[2][0].get_segments()[0]  # type: ignore[attr-defined]
     np.testing.assert_allclose(bar, [[300, 0.7], [300, 1.0]])
+
+
+def test_found_churners_and_false_alarms_are_those_of_scikit_learn() -> None:
+    rng = np.random.default_rng(3)
+    truth, churn = _sample((rng.random(400) < 0.3).astype(float)), rng.random(400).round(2)
+    found, false = _found_and_false(truth, churn)
+    expected_false, expected_found, _ = roc_curve(truth.churned, churn, drop_intermediate=False)
+    np.testing.assert_allclose(found / found[-1], expected_found)
+    np.testing.assert_allclose(false / false[-1], expected_false)
+    assert roc_plot(truth, churn).axes[0].lines and precision_recall_plot(truth, churn).axes[0].lines

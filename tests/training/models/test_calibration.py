@@ -19,7 +19,7 @@ TARGET = date(2024, 1, 1)
 def _cutoffs(count: int) -> LaterCutoffs:
     """Cutoffs a horizon apart, the newest first, and the next one."""
     days = tuple(TARGET - timedelta(days=90 * (i + 1)) for i in range(count))
-    return LaterCutoffs(days, TARGET, HORIZON)
+    return LaterCutoffs(days, TARGET, HORIZON, 0.8)
 
 
 def _outcomes(shifts: Sequence[float], rows: int = 20_000) -> tuple[list, list]:
@@ -71,9 +71,9 @@ def test_the_newest_cutoff_says_more_than_an_older_one() -> None:
 def test_where_cutoffs_disagree_the_one_of_the_same_season_is_believed() -> None:
     """The newest three cutoffs and one a year before the next, of a shop with a yearly wave."""
     days = (90, 180, 270, 365)
-    cutoffs = LaterCutoffs(tuple(TARGET - timedelta(days=d) for d in days), TARGET, HORIZON)
+    cutoffs = LaterCutoffs(tuple(TARGET - timedelta(days=d) for d in days), TARGET, HORIZON, 0.8)
     wave = [0.3 * np.cos(2 * np.pi * d / 365.25) for d in days]
-    elsewhere = LaterCutoffs((*cutoffs.days[:3], TARGET - timedelta(days=450)), TARGET, HORIZON)
+    elsewhere = LaterCutoffs((*cutoffs.days[:3], TARGET - timedelta(days=450)), TARGET, HORIZON, 0.8)
     believed, not_believed = (fit_platt(*_outcomes(wave), c).intercept for c in (cutoffs, elsewhere))
     assert believed > 0.04 > 2 * abs(not_believed)
     assert fit_level(*_money(list(np.exp(wave))), cutoffs).shift > 0.03

@@ -11,6 +11,7 @@ import pytest
 
 from features.config.load import Config
 from features.snapshots.build import Snapshots, build_snapshots
+from training import side_by_side
 from training.data.category_levels import encode_sample
 from training.data.time_split import out_of_time_folds, sample_at
 from training.models.base_models import fit_base_models
@@ -33,6 +34,14 @@ def cutoffs(rows: Snapshots) -> list[date]:
 def shipped(rows: Snapshots, shop: Config, cutoffs: list[date]) -> FittedEnsemble:
     """What those cutoffs teach."""
     return fit_ensemble(rows, shop, cutoffs, {})
+
+
+def test_fitting_side_by_side_changes_no_bit(
+    rows: Snapshots, shop: Config, cutoffs: list[date], shipped: FittedEnsemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = 1 if side_by_side._openmp_threads() > 1 else 2
+    monkeypatch.setattr(side_by_side, "_openmp_threads", lambda: other)
+    assert fit_ensemble(rows, shop, cutoffs, {}).richest == shipped.richest
 
 
 def _labelled(rows: Snapshots, where: np.ndarray, churned: int, value: float) -> Snapshots:

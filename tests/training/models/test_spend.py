@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.models.spend import SpendRegressor, positive_spend, temper_tail
+from training.models.spend import SpendRegressor, leavers_factor, positive_spend, temper_tail
 
 
 def test_totals_are_right_and_predictions_positive() -> None:
@@ -44,3 +44,12 @@ def test_one_amount_moves_everybody_by_its_part_of_the_total_only() -> None:
     tempered = temper_tail(one, expected)
     assert np.ptp(tempered[1:]) == 0
     assert tempered[1] == pytest.approx(10 * one.sum() / (30 + 9_990))
+
+
+def test_what_leavers_still_pay_is_carried_by_those_who_return() -> None:
+    rng = np.random.default_rng(5)
+    returned, weight = rng.random(2_000) < 0.8, rng.uniform(0.5, 1, 2_000)
+    spend = np.where(returned, 90.0, rng.uniform(0, 90, 2_000))
+    carried = leavers_factor(spend, returned, weight) * (weight @ (returned * spend))
+    assert carried == pytest.approx(weight @ spend)
+    assert leavers_factor(np.where(returned, spend, 0.0), returned, weight) == 1.0

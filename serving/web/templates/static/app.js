@@ -31,6 +31,17 @@
     });
   });
 
+  var shown = document.body.dataset.newest, newer = document.getElementById("newer");
+  if (shown && newer) {
+    setInterval(function () {
+      if (document.hidden || !newer.hidden) { return; }
+      fetch("/newest", {headers: {"X-Part": "1"}, credentials: "same-origin"})
+        .then(function (answer) { return answer.ok ? answer.text() : shown; })
+        .then(function (day) { newer.hidden = day <= shown; })
+        .catch(function () {});  // the server has stopped: the page stays as it is
+    }, 60000);
+  }
+
   var form = document.getElementById("slider");
   if (!form) { return; }
   var slider = document.getElementById("budget"), amount = document.getElementById("amount");

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from serving.planning.power import ALPHA, POWER, OutcomeMoments, analyse_power, holdout_power, simulate_moments
+from serving.experiments.power import ALPHA, POWER, OutcomeMoments, analyse_power, holdout_power, simulate_moments
 from serving.planning.table import PLAN_SCHEMA
 from serving.statistics.treatment_effect import count_up_to_cap, regression_adjusted_effect
 
