@@ -125,3 +125,12 @@ def test_the_first_page_leads_to_the_live_plan_unless_it_is_of_other_scores(tmp_
     assert "scored again after this plan was made" in text and "/plan/campaign.csv" not in text
     path.unlink()
     assert f"<code>regulars plan --cutoff {CUTOFF} --budget B</code>" in fetch(app_of(config), "/").text
+
+
+def test_an_experiment_is_shown_with_its_arms_and_whole_at_any_budget(tmp_path: Path) -> None:
+    config = make_scored(tmp_path, {"plan": TWO})
+    plan.make_plan(config, CUTOFF, test="mail vs nothing", detect=0.3)
+    page = fetch(app_of(config), f"/plan?plan={CUTOFF}/retention-test&budget=1").text
+    assert "This plan is an experiment: mail vs nothing." in page
+    assert "This is the complete plan" in page and "Expected gain by budget" not in page
+    assert "no plan within the limits" not in page
