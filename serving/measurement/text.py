@@ -325,7 +325,7 @@ def _with_interval(figures: list[float], form: str) -> str:
 
 def _later(facts: Facts) -> list[str]:
     """Whether effects last, as far as the log reaches beyond the horizon."""
-    sentences = list(later_sentences(Measurement.model_validate(facts), ENGLISH))
+    sentences = list(later_sentences(Measurement.model_validate(facts), _tr(facts)))
     return ["after the horizon (95% confidence intervals)", *(f"  {each}" for each in sentences)] if sentences else []
 
 

@@ -105,9 +105,8 @@ def test_report_page_and_customer_name_the_same_live_plan(tmp_path: Path, langua
     section = plan_section(wording, found)
     assert (section["name"], section["other_plans"], section["superseded"]) == ("autumn", [], ["retention"])
     assert any("voucher" in sentence for sentence in section["unmeasurable"])
-    waiting = measured_section(wording, found)["waiting"]
-    assert waiting[1] == tr("The plan '{name}' of {cutoff} is superseded by the plan '{by}'.",
-                            name="retention", cutoff=CUTOFF, by="autumn")  # fmt: skip
+    (waiting,) = measured_section(wording, found)["waiting"]
+    assert "autumn" in waiting, "superseded plans wait for nothing"
     app = app_of(config)
     live, old = fetch(app, "/plan").text, fetch(app, f"/plan?plan={CUTOFF}/retention").text
     note = tr("Superseded by the plan '{by}' of the same cutoff: nobody should act on this one.", by="autumn")
