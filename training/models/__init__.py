@@ -10,7 +10,7 @@ __getattr__, __all__ = lazy_exports(
         "churn": ["ChurnClassifier"],
         "ensemble": ["FittedEnsemble", "fit_ensemble", "sets_to_fit"],
         "everybody_alike": ["AlikeModels", "fit_everybody_alike"],
-        "level_forecast": ["churn_levels", "unknown_level"],
+        "level_forecast": ["churn_levels", "forecast_level", "money_levels", "unknown_level"],
         "lifetime": ["label_spans", "with_lifetime"],
         "lightgbm_base": ["FIXED", "LightGBMEstimator", "bin_features"],
         "linear_prior": ["churn_loss", "spend_loss"],
