@@ -282,7 +282,7 @@ def _tuning_line(kind: str, tuned: TuningResult) -> str:
     """The result of tuning, the check on a later cutoff, and the most important parameters."""
     important = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
     loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
-    later = ""
+    later = "" if tuned.gained else "; nothing but chance was gained, so the defaults are kept"
     if tuned.later:
         verdict = "so the tuned parameters are used" if tuned.kept else "so the defaults are kept"
         later = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"
