@@ -27,6 +27,7 @@ from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
 from training.evaluation.grade import grade_evaluation, grade_text
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
+from training.evaluation.return_times import return_time_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
 from training.models.lifetime import label_spans
@@ -251,6 +252,8 @@ def training_text(fitted: FittedModels) -> str:
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
         lines.append(f"{title:<26}{cell:<34}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
+    if timing := return_time_lines(fitted.evaluation, fitted.split.test.test):
+        lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
     notes = [*fitted.shortfalls, *fitted.notes]
