@@ -31,6 +31,7 @@ class Manifest(BaseModel):
         format: The version of the file's format.
         name: The name of the business in its config.
         cutoff: The cutoff.
+        currency: The code of the currency of its money; empty if the config does not name it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -41,6 +42,7 @@ class Manifest(BaseModel):
     format: int = 1
     name: str = ""
     cutoff: date
+    currency: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON has it."""

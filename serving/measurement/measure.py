@@ -142,6 +142,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
     return {
         "format": FORMAT,
         "name": plan.manifest.name,
+        **({"currency": plan.manifest.currency} if plan.manifest.currency else {}),
         "campaign": plan.campaign,
         "cutoff": str(plan.cutoff),
         "horizon_days": executed.horizon.days,

@@ -55,7 +55,7 @@ def write_report(business: Business, cutoff: date | str | None = None) -> Path:
     day = None if cutoff is None else as_date(cutoff)
     scores = read_scores(config, day)
     target = config.outputs.report(scores.cutoff)
-    inputs = read_report_inputs(config, scores, get_language(config.language))
+    inputs = read_report_inputs(config, scores, get_language(config.language, config.currency))
     files = _files_beside(inputs, target.parent)
     if files.customers:
         weight = _weight(customer_list.read_score_columns(scores))

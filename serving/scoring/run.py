@@ -257,7 +257,8 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
     spread = job.models.richest.bundle.spread
     spread_values = None if spread is None else json.loads(json.dumps(asdict(spread)))
     grade = _grade(job.config, job.models.richest.version.run_id)
-    return {**inputs, **settings, "models": models, "spread": spread_values, "grade": grade, **facts}
+    currency = {"currency": job.config.currency} if job.config.currency else {}
+    return {**inputs, **settings, **currency, "models": models, "spread": spread_values, "grade": grade, **facts}
 
 
 def _grade(config: Config, run_id: str) -> dict[str, Any] | None:

@@ -235,6 +235,7 @@ def _build_manifest(
     return {
         "format": FORMAT,
         "name": config.name,
+        **({"currency": config.currency} if config.currency else {}),
         "language": config.language,
         "cutoff": str(scores.cutoff),
         "cutoffs": [str(day) for day in history.cutoffs],

@@ -8,7 +8,7 @@ from typing import Any
 
 from features.config.segments import LIFECYCLE_STAGES
 from serving.language.formats import NumberFormat, format_share
-from serving.language.messages import N_
+from serving.language.messages import N_, get_language
 from serving.scoring.value_tiers import NO_SKILL
 from serving.segmentation.run import Segmentation
 from serving.segmentation.transitions import NOT_YET
@@ -33,7 +33,7 @@ def segments_text(segmentation: Segmentation) -> str:
     """Return the segmentation as text for a terminal."""
     cards, manifest = segmentation.tables["segments"].to_pylist(), segmentation.manifest
     mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest.customers, 1)
-    form = NumberFormat(mean)
+    form = NumberFormat(mean, get_language("en", manifest.currency))
     lines = [] if manifest.skill else [NO_SKILL, ""]
     lines += [f"{manifest.customers:,} customers at {manifest.cutoff}, rules of version {manifest.rules['version']}"]
     for name, title in TITLES.items():

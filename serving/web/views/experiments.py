@@ -84,7 +84,7 @@ def _outcome(kind: str, rows: list[dict[str, Any]], facts: Measurement, tr: Lang
         return None
     scale = 100 if kind == RETURN else 1
     digits = max((abs(row["effect"]) for row in known), default=0.0)
-    form = NumberFormat(digits * (1 if kind == VALUE else 0))
+    form = NumberFormat(digits * (1 if kind == VALUE else 0), tr)
     ends = min([row[low] for row in known] + [0.0]), max([row[high] for row in known] + [0.0])
     shown_rows = [_row(row, (low, high), scale, ends, form, kind, tr) for row in shown]
     total = next((row for row in known if row["family"] == ALL), None)
@@ -167,7 +167,7 @@ def _checks(facts: Measurement, tr: Language) -> Any:
 def _returns(action: str, returns: Mapping[str, Any], tr: Language) -> dict[str, Any]:
     """Format the costs, and the gain after costs with its confidence interval."""
     middle, low, high = returns["gain"][:3]
-    form = NumberFormat(abs(middle or 0.0))
+    form = NumberFormat(abs(middle or 0.0), tr)
     return {
         "name": tr("all") if action == ALL else action,
         "cost": form.money(returns["cost"]),
