@@ -9,6 +9,7 @@ from features.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from serving.activation import measure_activation
     from serving.campaigns.overview import list_campaigns
+    from serving.campaigns.sharing import share_money
     from serving.customer_explanations import explain_changes, explain_customers
     from serving.demo import prepare_demo
     from serving.measurement.measure import measure_plan
@@ -30,6 +31,7 @@ __getattr__, __all__ = lazy_exports(
     {
         "activation": ["measure_activation"],
         "campaigns.overview": ["list_campaigns"],
+        "campaigns.sharing": ["share_money"],
         "customer_explanations": ["explain_changes", "explain_customers"],
         "demo": ["prepare_demo"],
         "measurement.measure": ["measure_plan"],
