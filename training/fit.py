@@ -57,7 +57,7 @@ from training.models.longer_horizons import with_longer_horizons
 from training.models.return_hazard import fit_return_hazard
 from training.models.spend import SpendRegressor, positive_spend
 from training.side_by_side import run_side_by_side
-from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, is_gain, later_losses, sample_for_tuning, tune_models
 
 Pair = tuple[Labelled, Labelled]
 QUICK_NOTE = (
@@ -321,12 +321,11 @@ def _tune_and_check(
     tuned = tune_models(
         estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **fixed
     )
-    if not later:
+    if not later or not tuned.gained:
         return tuned
-    default_loss, tuned_loss = later_losses(
-        [estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed
-    )
-    return replace(tuned, kept=tuned_loss < default_loss, later=(default_loss, tuned_loss))
+    default, best = later_losses([estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed)
+    means = float(default.mean()), float(best.mean())
+    return replace(tuned, kept=is_gain([default], [best]), later=means)
 
 
 def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:

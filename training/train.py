@@ -45,6 +45,7 @@ from training.tune import TuningResult
 from training.winback import fit_winback, unregistered_note, winback_rows, winback_text
 
 WINBACK_CARD = "winback_card.md"
+SECOND_ORDERS = "`regulars check --second-orders` needs no model: how many first-time buyers order again, and which"
 QUICK_REFUSAL = "a quick look never replaces a champion that was trained in full; run `regulars train` without --quick"
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
 
@@ -202,6 +203,8 @@ def _fit_or_explain(
     except DataError as problem:
         with opened(business) as log, log.stages() as (engine, tables):
             hints = order_number_notes(id_facts(tables, config, engine), tables)
+        if not config.task.to_task().contractual:
+            hints = [*hints, SECOND_ORDERS]
         raise DataError(". ".join([str(problem).rstrip("."), *hints]) if hints else str(problem)) from None
 
 
@@ -285,7 +288,7 @@ def _tuning_line(kind: str, tuned: TuningResult) -> str:
     """The result of tuning, the check on a later cutoff, and the most important parameters."""
     important = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
     loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
-    later = ""
+    later = "" if tuned.gained else "; nothing but chance was gained, so the defaults are kept"
     if tuned.later:
         verdict = "so the tuned parameters are used" if tuned.kept else "so the defaults are kept"
         later = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"
