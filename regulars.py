@@ -29,12 +29,10 @@ from serving.command_line import (
 from serving.web.accounts.command import users
 
 DAY = DayType()
-MODELS = click.Choice(["all", "churn", "value", "uplift"])
+MODELS = click.Choice(["all", "churn", "value", "uplift", "winback"])
 
 
-@click.group(
-    cls=CommandGroup, sections=SECTIONS, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=CommandGroup, sections=SECTIONS, commands=[users], epilog=EXIT_CODES)
 @click.option("-c", "--config", "path", default=DEFAULT_CONFIG, show_default=True, help="The config file.")
 @click.version_option(package_name="regulars")
 @click.pass_context
@@ -128,7 +126,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     else:
         say = partial(click.echo, err=True)
         settled = trained = room.train_models(load_config(path), which, resume=resume, quick=quick, report_line=say)
-        click.echo(room.training_text(trained.fitted))
+        click.echo(room.training_run_text(trained))
     if compare:
         click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:
@@ -199,13 +197,13 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
 @click.pass_obj
 def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
     """Score every customer of a cutoff's cohort, with reasons; skipped if nothing has changed."""
+    from serving.scoring.lifetime_totals import lifetime_lines
     from serving.scoring.run import score_customers as run
     from serving.scoring.value_tiers import NO_SKILL
 
     scores = run(load_config(path), cutoff, contributions, resume)
-    if not scores.manifest.skill:
-        click.echo(NO_SKILL)
-    click.echo("\n".join(scores.notes), nl=bool(scores.notes))
+    lines = [*([] if scores.manifest.skill else [NO_SKILL]), *scores.notes, *lifetime_lines(scores.manifest)]
+    click.echo("\n".join(lines), nl=bool(lines))
     written = f"{scores.folder}: {scores.manifest.customers:,} customers"
     close_command(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
@@ -379,16 +377,14 @@ def forget(path: str, customer: str, yes: bool) -> None:
 @click.option("--days", default=730, show_default=True, help="Length of the log in days.")
 @click.option("--start", type=DAY, default="2023-01-01", show_default=True, help="First day of the log.")
 @click.option("--seed", default=7, show_default=True, help="Seed of all random numbers.")
-def simulate(customers: int, out: str, days: int, start: date, seed: int) -> None:
+@click.option("--kind", default="shop", show_default=True, help="shop, groceries, subscription, app or b2b.")
+def simulate(customers: int, out: str, **options: Any) -> None:
     """Write a simulated business, with the truth behind it in a folder of its own."""
     from features.simulation.simulate import simulate_business
 
-    business = simulate_business(Path(out), customers, days=days, start=start, seed=seed)
+    business = simulate_business(Path(out), customers, **options)
     counts = f"{business.events:,} events and {business.contacts:,} contacts of {business.customers:,} customers"
     close_command(f"{business.folder}: {counts}", "regulars check", str(business.config))
-
-
-cli.add_command(users)
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     done = 0
     with tempfile.TemporaryDirectory() as folder:
         for log in options.logs or list(DATA_SOURCES):
-            config = _config(log, options.data, options.trials, Path(folder))
+            config = load_benchmark_config(log, options.data, options.trials, Path(folder))
             if config is None:
                 print(f"skipped {log}, its data are not there. Where to get them: {DATA_SOURCES[log]}", file=sys.stderr)
                 continue
@@ -129,7 +129,7 @@ def _rolling(options: argparse.Namespace) -> int:
 def _rolling_config(log: str, options: argparse.Namespace, folder: Path) -> Config | None:
     if log in rolling.SHOPS:
         return rolling.simulate_shop(rolling.SHOPS[log], folder / log, options.customers, rolling.SEED + 1)
-    return load_lapse_config(options.data, 0) if log == LAPSE else _config(log, options.data, 0, folder)
+    return load_lapse_config(options.data, 0) if log == LAPSE else load_benchmark_config(log, options.data, 0, folder)
 
 
 def measure_log(config: Config) -> LogAccuracy:
@@ -209,7 +209,7 @@ def _refuse_different_features(now: Snapshots, later: Snapshots) -> None:
         raise UsageError("the cohort or its features changed when the log was cut at the cutoff: something looks ahead")
 
 
-def _config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
+def load_benchmark_config(log: str, data: Path, trials: int, folder: Path) -> Config | None:
     """A log's config with the path of its data, or None if the data are absent."""
     if log == "complete_journey":
         try:

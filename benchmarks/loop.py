@@ -117,12 +117,12 @@ MAX_FITTED = 2_000  # customers to whom BG/NBD is fitted
 ACTIVE, HORIZON = 365, 30  # days: who counts as a customer, and how long an effect is looked at
 EXPLORE, HOLDOUT = 0.02, 0.1  # the defaults of [plan]
 SAVE_FIRST = (
-    "cannot lose", "at risk", "need attention", "about to sleep", "hibernating", "loyal", "champions",
-    "potential loyalists", "promising", "new", "lost",
+    "quiet champions", "quiet regulars", "average customers", "occasional buyers", "quiet occasional buyers",
+    "loyal", "champions", "potential loyalists", "promising", "recent buyers", "long quiet",
 )  # fmt: skip
 BEST_FIRST = (
-    "champions", "loyal", "cannot lose", "potential loyalists", "at risk", "need attention", "promising", "new",
-    "about to sleep", "hibernating", "lost",
+    "champions", "loyal", "quiet champions", "potential loyalists", "quiet regulars", "average customers",
+    "promising", "recent buyers", "occasional buyers", "quiet occasional buyers", "long quiet",
 )  # fmt: skip
 Decide = Callable[[int, Orders, np.ndarray], np.ndarray]
 

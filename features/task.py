@@ -7,8 +7,8 @@ is either before the cutoff or not.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -69,6 +69,26 @@ class Cohort:
 
     active_within: Window
 
+    def holds(self, recency: Any) -> Any:
+        """Whether the cohort holds customers by the days since their last purchase: a number or an expression."""
+        return recency <= self.active_within.days
+
+
+@dataclass(frozen=True)
+class LapsedCohort(Cohort):
+    """Former customers at a cutoff: the last purchase lies in [cutoff - active_within, cutoff - silent_for).
+
+    >>> lapsed = LapsedCohort(Window(1095), silent_for=Window(365))
+    >>> [lapsed.holds(days) for days in (365, 366, 1095, 1096)]
+    [False, True, True, False]
+    """
+
+    silent_for: Window
+
+    def holds(self, recency: Any) -> Any:
+        """Whether the cohort holds customers by the days since their last purchase: a number or an expression."""
+        return (recency > self.silent_for.days) & super().holds(recency)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -103,6 +123,22 @@ class Task:
                 f"value is always predicted; found {', '.join(map(str, self.value_horizons))}"
             )
 
+    def lapsed_until(self, limit: Window) -> Task:
+        """Return the task of former customers: those silent for longer than `active_within`, up to a limit.
+
+        The limit is the longest window, so that the past of somebody who is silent for long is seen as well.
+        """
+        windows = tuple(sorted({limit, *(w for w in self.windows if w < limit)}))
+        cohort = LapsedCohort(limit, self.cohort.active_within)
+        return replace(self, cohort=cohort, windows=windows, value_horizons=())
+
+    @property
+    def purchase_windows(self) -> tuple[Window, ...]:
+        """The windows in which a customer of the cohort can have a purchase."""
+        if not isinstance(self.cohort, LapsedCohort):
+            return self.windows
+        return tuple(w for w in self.windows if w > self.cohort.silent_for)
+
     @property
     def contractual(self) -> bool:
         """Whether churn means the end of a contract, and not inactivity."""
@@ -121,6 +157,23 @@ class Task:
         {'value_180d': Window(days=180)}
         """
         return {f"value_{horizon}": horizon for horizon in self.value_horizons}
+
+    def value_labels(self, spans: Sequence[Window] = ()) -> dict[str, Window]:
+        """The horizons of value labels beyond the task's own, ascending, by column.
+
+        Args:
+            spans: Further horizons, over which forecasts are compared with what came; those that are not longer than
+                the horizon are left out.
+
+        Returns:
+            Those of `longer`, and the spans.
+
+        >>> task = Task(Window(90), Cohort(Window(365)), Window(30), (Window(30),), value_horizons=(Window(180),))
+        >>> list(task.value_labels([Window(365), Window(90)]))
+        ['value_180d', 'value_365d']
+        """
+        wanted = {*self.value_horizons, *(span for span in spans if span > self.horizon)}
+        return {f"value_{horizon}": horizon for horizon in sorted(wanted)}
 
     def is_mature(self, cutoff: date, end: date) -> bool:
         """Return whether the label of `cutoff` is known by `end`, the first day without data.

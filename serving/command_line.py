@@ -64,6 +64,7 @@ class CommandGroup(click.Group):
     command_class = Command
 
     def __init__(self, *, sections: Mapping[str, Sequence[str]], **options: Any) -> None:
+        options.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(**options)
         self.sections = sections
         self.running: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,9 @@ from features.intake.log import Log
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
 from serving.explanation.what_if import find_what_if, what_if_lines
-from serving.language.formats import task_terms
+from serving.language.formats import format_money, task_terms
+from serving.language.messages import get_language
+from serving.scoring.lifetime_totals import is_lifetime, lifetime_name
 from serving.scoring.predictions import build_cohort, load_champions, model_features, predict_cohort
 from serving.scoring.value_tiers import NO_SKILL
 
@@ -82,18 +85,23 @@ def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, log: Log) -> int:
 
 def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
     horizon, chance = config.task.horizon.days, task_terms(config.task).chance
+    money = partial(format_money, tr=get_language("en", config.currency))
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
-        inside = f"{config.serving.interval:.0%} of such customers: {format_number(columns['value_low'], 'money')} to"
+        inside = f"{config.serving.interval:.0%} of such customers: {money(columns['value_low'])} to"
         lines += [
-            f"expected value over {horizon} days (LTV)   {format_number(columns['value'], 'money')} "
-            f"({inside} {format_number(columns['value_high'], 'money')})",
-            f"value at risk   {format_number(columns['value_at_risk'], 'money')}",
+            f"expected value over {horizon} days (LTV)   {money(columns['value'])} "
+            f"({inside} {money(columns['value_high'])})",
+            f"value at risk   {money(columns['value_at_risk'])}",
         ]
     for name, longer in config.task.to_task().longer.items():
         if name in columns:  # a horizon that no cutoff has completed is not in the model
-            lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
-    lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
+            lines.append(f"the same over {longer.days} days   {money(columns[name])}")
+    english = get_language("en")
+    for name in (name for name in columns if is_lifetime(name)):
+        value, low, high = (money(columns[f"{name}{end}"]) for end in ("", "_low", "_high"))
+        lines.append(f"{lifetime_name(name, english).lower()}   {value} ({low} to {high})")
+    lines.append(f"rhythm {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 
 

@@ -1,13 +1,14 @@
 """Tunes parameters with Optuna over folds forward in time: reproducible, pruned, stored on disk and resumable.
 
 The defaults are tried first. Each trial begins on a quarter of the newest fold's training rows; only the better third
-goes on to all folds (successive halving: Jamieson and Talwalkar, AISTATS 2016). Every trial has its own seed, so an
-interrupted and resumed search gives the same result as an uninterrupted one.
+goes on to all folds (successive halving: Jamieson and Talwalkar, AISTATS 2016). The search ends when WITHOUT_GAIN
+trials in a row brought nothing but noise. Every trial has its own seed, so an interrupted and resumed search gives the
+same result as an uninterrupted one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -16,6 +17,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 import optuna
+import pyarrow as pa
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -33,9 +35,12 @@ PATIENCE = 15
 MAX_ROWS, MAX_TEST_ROWS = 30_000, 15_000  # most rows of a fold: enough to compare parameters
 FIRST_SHARE, SURVIVORS = 0.25, 33.0  # share of these rows that a trial begins on; percentage of trials that go on
 STARTUP_TRIALS = 4  # so many are not pruned
+WITHOUT_GAIN = 10  # the search ends after so many trials without a gain
+GAIN = "gain"  # attribute of a trial: whether its loss was lower by more than a standard error
+COARSE_BINS = {"max_bin": 63, "bin_construct_sample_cnt": 10_000}  # while trials are compared: fine ones cost more
 MIN_TRIALS_FOR_IMPORTANCE = 8  # with fewer trials no importance is computed
 DONE = (TrialState.COMPLETE, TrialState.PRUNED)
-STUDY_NAME = "halving"  # named after the procedure: trials of another one are not continued
+STUDY_NAME = "halving until nothing is gained"  # named after the procedure: trials of another one are not continued
 LOSSES = {"binary": churn_loss, "gamma": spend_loss}
 
 
@@ -110,7 +115,7 @@ def tune_models(
     Args:
         estimator: Its `objective` names LightGBM's loss.
         folds: Pairs of a training and a test (sample, label); the test sample is a horizon later.
-        trials: Number of sets of parameters, including the defaults.
+        trials: Most sets of parameters, including the defaults.
         seed: Of the search and of the trees.
         timeout: Seconds after which no trial starts; 0: no limit.
         title: Title of the progress bar.
@@ -125,16 +130,17 @@ def tune_models(
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampled = [(sample_for_tuning(train, seed), sample_for_tuning(test, seed, MAX_TEST_ROWS)) for train, test in folds]
-    datasets = [_datasets(fold, categorical) for fold in sampled]
-    first = _first_part(sampled[0], categorical, seed) or datasets[0]
-    loss = _objective(estimator, [first, *datasets], {"seed": seed, "categorical": categorical})
+    folds_in_bins = [_FoldInBins.of(fold, categorical) for fold in sampled]
+    first = _first_part(sampled[0], categorical, seed) or folds_in_bins[0]
+    trying = _Trying(estimator, [first, *folds_in_bins], {"seed": seed, "categorical": categorical})
     search = _open_study(study, _defaults(estimator))
     ends = monotonic() + timeout if timeout else np.inf
     with tqdm(total=trials, desc=title, leave=False, disable=None) as bar:
-        while (done := len(_finished(search))) < trials and monotonic() < ends and not is_unwanted():
+        while _goes_on(search, trials) and monotonic() < ends and not is_unwanted():
+            done = len(_finished(search))
             bar.update(done - bar.n)
             search.sampler = _sampler(seed, done)
-            search.optimize(loss, n_trials=1)
+            search.optimize(trying.loss, n_trials=1)
     best = search.best_trial
     finished = tuple(_to_tuning_trial(number, t) for number, t in enumerate(_finished(search)))
     return TuningResult(
@@ -198,6 +204,13 @@ def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return search.get_trials(deepcopy=False, states=DONE)
 
 
+def _goes_on(search: optuna.Study, trials: int) -> bool:
+    """Whether another trial is wanted: less than `trials` are finished, and one of the last ones was a gain."""
+    finished = _finished(search)
+    last = max((n for n, t in enumerate(finished) if t.user_attrs.get(GAIN)), default=0)
+    return len(finished) < min(trials, last + 1 + WITHOUT_GAIN)
+
+
 def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     return optuna.samplers.TPESampler(seed=own, multivariate=True, n_startup_trials=8)
@@ -228,9 +241,7 @@ def _of_some_customers(sample: Sample, share: float, seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).random(len(customers)) < share)[place]
 
 
-def _first_part(
-    fold: tuple[Labelled, Labelled], categorical: Sequence[str], seed: int
-) -> tuple[lgb.Dataset, lgb.Dataset] | None:
+def _first_part(fold: tuple[Labelled, Labelled], categorical: Sequence[str], seed: int) -> _FoldInBins | None:
     """A fold with the training rows that every trial begins on; None if these would have labels of one kind only.
 
     The rows get bins of their own: LightGBM's `Dataset.subset` can crash the process in training on few of many rows.
@@ -239,7 +250,7 @@ def _first_part(
     chosen = _of_some_customers(sample, FIRST_SHARE, seed + 1)
     if not chosen.any() or np.ptp(label[chosen]) == 0:
         return None
-    return _datasets(((sample.take(chosen), label[chosen]), test), categorical)
+    return _FoldInBins.of(((sample.take(chosen), label[chosen]), test), categorical)
 
 
 def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
@@ -256,31 +267,77 @@ def _importance(search: optuna.Study, seed: int) -> dict[str, float]:
     return {name: float(share) for name, share in shares.items()}
 
 
-def _objective(
-    estimator: type[LightGBMEstimator], datasets: Sequence[tuple[lgb.Dataset, lgb.Dataset]], fixed: dict[str, Any]
-) -> Callable[[optuna.Trial], float]:
-    """The mean loss over all datasets but the first, which only decides who goes on."""
+@dataclass(frozen=True)
+class _FoldInBins:
+    """A fold as LightGBM takes it, with the features (n, p) and labels (n,) of its test rows."""
 
-    def loss(trial: optuna.Trial) -> float:
-        model = estimator(**_suggest(trial), **fixed)
-        losses, trees = [], []
-        for step, (train, test) in enumerate(datasets):
-            booster = lgb.train(
-                model.lightgbm_parameters(),
-                train,
-                num_boost_round=MAX_TREES,
-                valid_sets=[test],
-                callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
-            )
-            losses.append(next(iter(booster.best_score["valid_0"].values())))
-            trees.append(booster.best_iteration)
+    train: lgb.Dataset
+    test: lgb.Dataset
+    features: pa.Table
+    label: np.ndarray
+
+    @classmethod
+    def of(cls, fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> _FoldInBins:
+        (train, label), (test, later) = fold
+        places = [train.features.column_names.index(name) for name in categorical]
+        params = {**FIXED, **COARSE_BINS}
+        learn = lgb.Dataset(train.features, label=label, params=params, categorical_feature=places)
+        return cls(learn, lgb.Dataset(test.features, label=later, reference=learn, params=params), test.features, later)
+
+
+class _Trying:
+    """Tries sets of parameters on folds; the first fold only decides which trials go on to the others."""
+
+    def __init__(self, estimator: type[LightGBMEstimator], folds: Sequence[_FoldInBins], fixed: Mapping[str, Any]):
+        self.estimator, self.folds, self.fixed = estimator, folds, fixed
+        self.boosters: dict[int, list[lgb.Booster]] = {}  # of the last trial that was a gain, by its number
+
+    def loss(self, trial: optuna.Trial) -> float:
+        """The mean loss over all folds but the first; raises TrialPruned if the trial is not among the better ones."""
+        losses: list[float] = []
+        boosters = []
+        for step, fold in enumerate(self.folds):
+            boosters.append(self._fit(_suggest(trial), fold))
+            losses.append(next(iter(boosters[-1].best_score["valid_0"].values())))
             trial.report(float(np.mean(losses[1:] or losses)), step)
-            if step + 1 < len(datasets) and trial.should_prune():
+            if step + 1 < len(self.folds) and trial.should_prune():
                 raise optuna.TrialPruned
-        trial.set_user_attr("trees", max(5, round(float(np.mean(trees[1:])))))
+        trees = [booster.best_iteration for booster in boosters[1:]]
+        trial.set_user_attr("trees", max(5, round(float(np.mean(trees)))))
+        trial.set_user_attr(GAIN, self._is_gain(trial, boosters[1:]))
         return float(np.mean(losses[1:]))
 
-    return loss
+    def _fit(self, parameters: Mapping[str, Any], fold: _FoldInBins) -> lgb.Booster:
+        return lgb.train(
+            self.estimator(**parameters, **self.fixed).lightgbm_parameters(),
+            fold.train,
+            num_boost_round=MAX_TREES,
+            valid_sets=[fold.test],
+            callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+        )
+
+    def _is_gain(self, trial: optuna.Trial, boosters: list[lgb.Booster]) -> bool:
+        """Whether the loss is lower than that of the last gain by more than the standard error of the difference."""
+        gains = [t for t in _finished(trial.study) if t.user_attrs.get(GAIN)]
+        if gains:
+            last = gains[-1]
+            if last.number not in self.boosters:  # an interrupted search is continued
+                self.boosters = {last.number: [self._fit(last.params, fold) for fold in self.folds[1:]]}
+            pairs = zip(self._losses(self.boosters[last.number]), self._losses(boosters), strict=True)
+            gaps = [before - now for before, now in pairs]
+            error = np.sqrt(sum(gap.var() / len(gap) for gap in gaps)) / len(gaps)
+            if np.mean([gap.mean() for gap in gaps]) <= error:
+                return False
+        self.boosters = {trial.number: boosters}
+        return True
+
+    def _losses(self, boosters: Sequence[lgb.Booster]) -> list[np.ndarray]:
+        """The loss of each test row (n,) of each fold but the first."""
+        loss = LOSSES[self.estimator.objective]
+        return [
+            loss(fold.label, np.asarray(booster.predict(fold.features, raw_score=True)))[0]
+            for booster, fold in zip(boosters, self.folds[1:], strict=True)
+        ]
 
 
 def _suggest(trial: optuna.Trial) -> dict[str, Any]:
@@ -297,13 +354,6 @@ def _suggest(trial: optuna.Trial) -> dict[str, Any]:
 def _defaults(estimator: type[LightGBMEstimator]) -> dict[str, Any]:
     own = estimator().get_params()
     return {name: value for name, value in own.items() if name not in ("n_estimators", "seed", "categorical")}
-
-
-def _datasets(fold: tuple[Labelled, Labelled], categorical: Sequence[str]) -> tuple[lgb.Dataset, lgb.Dataset]:
-    (train, label), (test, later) = fold
-    places = [train.features.column_names.index(name) for name in categorical]
-    learn = lgb.Dataset(train.features, label=label, params=dict(FIXED), categorical_feature=places)
-    return learn, lgb.Dataset(test.features, label=later, reference=learn, params=dict(FIXED))
 
 
 def _to_tuning_trial(number: int, trial: optuna.trial.FrozenTrial) -> TuningTrial:

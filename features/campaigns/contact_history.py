@@ -84,15 +84,16 @@ def read_days_since_actions(log: Log, cutoff: date, actions: Sequence[str]) -> p
         return engine.to_arrow(last.order_by("customer_id", "action"))
 
 
-def count_contacts_by_evidence(log: Log, cutoff: date) -> tuple[int, int]:
-    """Count the contacts before a cutoff that were assigned at random, by their propensity, and the other ones.
+def count_contacts_by_evidence(log: Log, cutoff: date, actions: Sequence[str]) -> tuple[int, int]:
+    """Count the contacts with some actions that were assigned at random, by their propensity, and the other ones.
 
     Args:
         log: The log.
         cutoff: Only what was known before it is used.
+        actions: The actions.
 
     Returns:
-        How many contacts have a propensity below 1, and how many contacts other than the control have none.
+        How many of their contacts have a propensity below 1, and how many have none.
 
     Raises:
         DataError: The log cannot be read.
@@ -100,9 +101,10 @@ def count_contacts_by_evidence(log: Log, cutoff: date) -> tuple[int, int]:
     if log.config.contacts is None:
         return 0, 0
     with log.stages() as (engine, tables):
-        contacts = known_before(tables.sides["contacts"].rows, cutoff, engine)
+        rows = tables.sides["contacts"].rows
+        contacts = known_before(rows.filter(~rows.held_out & rows.action.isin(list(actions))), cutoff, engine)
         is_random = contacts.propensity.notnull() & (contacts.propensity < 1)
-        counts = contacts.aggregate(random=is_random.sum(), other=(~is_random & ~contacts.held_out).sum())
+        counts = contacts.aggregate(random=is_random.sum(), other=(~is_random).sum())
         row = engine.to_arrow(counts).to_pylist()[0]
     return int(row["random"] or 0), int(row["other"] or 0)
 

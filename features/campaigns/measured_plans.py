@@ -37,7 +37,7 @@ COLUMNS = pa.schema(
 
 @dataclass(frozen=True)
 class MeasuredPlan:
-    """A plan that was measured at least once, without a sample-ratio mismatch.
+    """A plan that was measured at least once, and that is evidence.
 
     Attributes:
         folder: The folder of the plan.
@@ -57,8 +57,9 @@ class MeasuredPlan:
 def read_measured_plans(config: Config) -> list[MeasuredPlan]:
     """Reads the plans of a config's output that were carried out and measured, by cutoff and campaign.
 
-    Plans with a sample-ratio mismatch are left out: their groups are not those of the random assignment. So are
-    experiments in which every arm gets an action: they say nothing of getting none.
+    Plans from which nothing is learned (`Measurement.refused_because`) are left out: their groups are not those of the
+    random assignment, or differ by more than the plan. So are experiments in which every arm gets an action: they say
+    nothing of getting none.
 
     Raises:
         DataError: A plan was changed since it was measured.
@@ -94,7 +95,7 @@ def _iterate_measured_plans(config: Config) -> Iterator[MeasuredPlan]:
             raise DataError(f"{path.parent}: was changed since it was measured; run `regulars measure {name}` again")
         arms = {action: float(each["propensity"]) for action, each in plan.actions.items()} if plan.experiment else {}
         share = float(plan.holdout["share"])
-        if not measurement.sample_ratio["alarm"] and (share or not arms):
+        if not measurement.refused_because and (share or not arms):
             yield MeasuredPlan(path.parent, plan.cutoff, plan.campaign, share, arms)
 
 

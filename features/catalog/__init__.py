@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "btyd_model": ["fit_bgnbd", "fit_gamma_gamma"],
+        "btyd_model": ["BGNBD", "expected_orders_if_alive", "fit_bgnbd", "fit_gamma_gamma"],
         "contacts": ["RESPONSE_WINDOW"],
         "custom": [
             "CustomFeatures",

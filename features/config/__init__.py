@@ -12,7 +12,7 @@ __getattr__, __all__ = lazy_exports(
         "plan": ["ATTRIBUTES", "Exclusion", "PlanAction", "PlanConfig", "without_customer_ids"],
         "quiet_times": ["first_open_day", "open_hours"],
         "rfm_rules": ["BEST_SCORE", "groups_by_scores"],
-        "sections": ["TaskConfig", "TrainingConfig"],
+        "sections": ["LifetimeConfig", "TaskConfig", "TrainingConfig"],
         "segments": ["LIFECYCLE_STAGES", "SEGMENTS", "TIERS"],
         "table_sections": [
             "Activity",

@@ -19,6 +19,7 @@ from features.config.rfm_rules import groups_using
 from features.config.sections import (
     EngineConfig,
     FeaturesConfig,
+    LifetimeConfig,
     PrivacyConfig,
     Section,
     ServingConfig,
@@ -66,6 +67,7 @@ class Config(Section):
     identity: Identity | None = None
     features: FeaturesConfig = FeaturesConfig()
     task: TaskConfig = TaskConfig()
+    lifetime: LifetimeConfig = LifetimeConfig()
     engine: EngineConfig = EngineConfig()
     training: TrainingConfig = TrainingConfig()
     uplift: UpliftConfig = UpliftConfig()
@@ -78,6 +80,12 @@ class Config(Section):
     run: RunConfig = RunConfig()
     app: AppConfig = AppConfig()
     folder: Path = Field(Path(), exclude=True)
+
+    @property
+    def currency(self) -> str:
+        """The code of the currency of all results; empty where the config does not say it."""
+        sections = (each for each in (self.events, self.subscriptions) if each is not None)
+        return next((each.result_currency for each in sections if each.result_currency), "")
 
     @model_validator(mode="after")
     def _check_fairness(self) -> Config:

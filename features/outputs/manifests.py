@@ -17,6 +17,8 @@ from features.errors import DataError
 from features.outputs.manifest_entries import Count, FileName, NightStep, Part, Rows, SampleRatio, ScoringModel
 from features.storage.json_files import CHECKSUM, document_text, has_valid_checksum, read_json
 
+SAMPLE_RATIO, OVERLAP, SAME_DRAW = "sample ratio", "overlap", "same draw"  # why nothing is learned from a measurement
+
 
 class OtherFormatError(DataError):
     """A manifest was written by another version of Regulars (exit code 3)."""
@@ -29,6 +31,7 @@ class Manifest(BaseModel):
         format: The version of the file's format.
         name: The name of the business in its config.
         cutoff: The cutoff.
+        currency: The code of the currency of its money; empty if the config does not name it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -39,6 +42,7 @@ class Manifest(BaseModel):
     format: int = 1
     name: str = ""
     cutoff: date
+    currency: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON has it."""
@@ -55,6 +59,7 @@ class ScoreManifest(Manifest):
         bases, drivers: For each kind the starting point of its contributions, and the cohort's strongest features.
         spread: What prediction intervals of totals need; None without money.
         grade: The figures of the models' grade (`training.evaluation.grade`); None if unknown.
+        lifetime: Totals of lifetime value, and how far labels reach; None without lifetime value.
         interval, run: The probability that prediction intervals hold; the digest of all that the files depend on.
     """
 
@@ -68,6 +73,7 @@ class ScoreManifest(Manifest):
     drivers: dict[str, list[dict[str, Any]]] = {}
     spread: dict[str, Any] | None = None
     grade: dict[str, Any] | None = None
+    lifetime: dict[str, Any] | None = None
     interval: float = 0.8  # the default of the config, which early versions did not record
     reasons: int = 0
     chunk: int = 0
@@ -224,6 +230,8 @@ class Measurement(Manifest):
         withheld: Groups that are too small for a row, and how many customers held out would do.
         counted_up_to: By outcome, how much one customer counts in adjusted effects.
         experiment: For an experiment its test, its arms and the difference of their gains; None for other plans.
+        later: The effects on value after the horizon, at two and four horizons, as far as the log reaches.
+        overlap: Later plans within the horizon, and the shares of both groups whom their actions reach.
     """
 
     AGAIN: ClassVar[str] = "regulars measure {cutoff}/{campaign}"
@@ -248,6 +256,18 @@ class Measurement(Manifest):
     policy_since: date | None = None
     superseded_by: str | None = None
     experiment: dict[str, Any] | None = None
+    overlap: dict[str, Any] | None = None
+    later: Rows = []
+
+    @property
+    def refused_because(self) -> tuple[str, ...]:
+        """Why nothing is learned from it: 'sample ratio', 'overlap', 'same draw'; empty if it is evidence."""
+        reasons = {
+            SAMPLE_RATIO: self.sample_ratio["alarm"],
+            OVERLAP: bool(self.overlap and self.overlap["alarm"]),
+            SAME_DRAW: self.policy_since is not None,
+        }
+        return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 class MonitoringRecord(Manifest):
@@ -287,6 +307,7 @@ WRITTEN_BY: Mapping[str, type[Manifest]] = {
     "scores": ScoreManifest,
     "contributions": ScoreManifest,
     "csv": ScoreManifest,
+    "winback": ScoreManifest,
     "segments": SegmentManifest,
     "uplift": UpliftManifest,
     "plans": PlanManifest,

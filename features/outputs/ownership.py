@@ -17,6 +17,7 @@ OWN_PLACES = (  # patterns of what only Regulars writes there
     "audit.json",
     "leaks.json",
     "model_card.md",
+    "winback_card.md",
     "ids.json",
     "forgotten.json",
     "forgotten-*.json",

@@ -103,6 +103,7 @@ def draw_population(number: int, business: Business, rng: np.random.Generator) -
     birth, life = rng.random(number) * business.days, rng.standard_exponential(number)
     channel = rng.integers(len(settings.channels), size=number)
     rate = rng.gamma(settings.rate_shape, settings.rate_mean / settings.rate_shape, number)
+    hazard = hazard * np.clip(rate / settings.rate_mean, 0.1, 10.0) ** -settings.hazard_by_rate
     amount = settings.amount_mean * draw_lognormal(settings.amount_sigma, number, rng)
     category = rng.integers(len(settings.categories), size=number)
     response = _draw_responses([a.lifts for a in settings.actions], channel, settings, rng)

@@ -48,6 +48,12 @@ class Settings:
     rate_shape: Annotated[Positive, Field(description="shape of that gamma; smaller: more uneven")] = 1.5
     hazard_mean: Annotated[NonNegative, Field(description="hazard of dying a day, mean over customers (gamma)")] = 0.003
     hazard_shape: Annotated[Positive, Field(description="shape of that gamma")] = 1.5
+    hazard_by_rate: Annotated[
+        NonNegative,
+        Field(
+            description="who orders k times as often as the mean has the hazard divided by k to this power; 0: equal"
+        ),
+    ] = 0.0
     amount_mean: Annotated[Positive, Field(description="money of an order, mean over customers (lognormal)")] = 40.0
     amount_sigma: Annotated[NonNegative, Field(description="spread of customers' mean order amounts, log scale")] = 0.6
     order_sigma: Annotated[

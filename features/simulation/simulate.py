@@ -29,41 +29,14 @@ from features.simulation.business import (
     draw_population,
     expected_orders,
 )
+from features.simulation.kinds import CONFIG, CONTACTS_CONFIG, KINDS, SHOP
 from features.simulation.settings import CONTROL, Settings
 from features.storage.atomic_files import atomic_folder, refuse_other_kind
 
 MOST_CUSTOMERS = 100_000_000
 BLOCK_SIZE = 1_000  # customers drawn from one seed; the next line numbers the random streams of a block
 POPULATION, CONTACTS, ORDERS, LINES = range(4)
-ENTRIES = {"events", "contacts", "truth", "simulation.json", "regulars.toml"}
-CONFIG = """\
-# A simulated business: {customers:,} customers, {start} to {end}, seed {seed}. Beside this file lie truth/ (what each
-# customer is really like), simulation.json (every setting) and, if there were any, contacts/ (randomised).
-config_version = 1
-name = "simulated"
-[events]
-source = "events"
-customer = "customer_id"
-time = "time"
-amount = "amount"
-order = "order_id"
-quantity = "quantity"
-kinds = ["category", "channel"]
-offers = ["category"]
-until = "{end}"
-{contacts}[task]
-horizon = "{horizon}d"
-"""
-CONTACTS_CONFIG = f"""\
-[contacts]
-source = "contacts"
-customer = "customer_id"
-time = "time"
-action = "action"
-cost = "cost"
-propensity = "propensity"
-control = "{CONTROL}"
-"""
+ENTRIES = {"events", "usage", "terms", "contacts", "truth", "simulation.json", "regulars.toml"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +49,7 @@ class SimulatedBusiness:
         start: First day of the period.
         end: First day after the period.
         customers: How many customers.
-        events: Rows of events.
+        events: Rows of events, or of usage.
         contacts: Rows of contacts.
     """
 
@@ -97,19 +70,21 @@ def simulate_business(
     start: date = date(2023, 1, 1),
     seed: int,
     chunk: int = 50_000,
-    settings: Settings = Settings(),  # noqa: B008 (frozen)
+    kind: str = SHOP,
+    settings: Settings | None = None,
 ) -> SimulatedBusiness:
     """Writes a simulated business into a folder, completely or not at all; the same seed gives the same bytes.
 
     Args:
-        out: The folder for `events/`, `contacts/` and `truth/` (Parquet), `simulation.json` and a `regulars.toml`;
-            an earlier simulation there is replaced.
+        out: The folder for `events/` (or `usage/` and `terms/`), `contacts/` and `truth/` (Parquet), `simulation.json`
+            and a `regulars.toml`; an earlier simulation there is replaced.
         customers: How many, at most 100 million.
         days: Length of the period [start, start + days), UTC.
         start: Its first day.
         seed: The only source of randomness, 0 or more.
         chunk: Customers in a part file, rounded up to blocks of 1,000; only this determines how much memory is needed.
-        settings: The properties of the business.
+        kind: One of KINDS: 'shop', 'groceries', 'subscription', 'app' or 'b2b'.
+        settings: The properties of the business; None: those of its kind.
 
     Returns:
         Where the files are, the period, and the numbers of rows.
@@ -126,14 +101,18 @@ def simulate_business(
         start + timedelta(days=days + HORIZON)
     except OverflowError:
         raise UsageError(f"days: {days} days from {start} end beyond the year 9999; give fewer") from None
+    if kind not in KINDS:
+        raise UsageError(f"kind: expected one of {', '.join(KINDS)}, found {kind!r}")
     _refuse_other_content(out)
+    business = Business(start, days, settings or KINDS[kind].settings, seed)
     with atomic_folder(out) as folder:
         try:
-            rows = _write_parts(folder, Business(start, days, settings, seed), customers, -(-chunk // BLOCK_SIZE))
+            rows = _write_parts(folder, business, kind, customers, -(-chunk // BLOCK_SIZE))
         except OSError as problem:
             raise UsageError(f"{out} cannot be written: {problem.strerror or problem}") from None
     end, contacts = start + timedelta(days=days), rows.get("contacts", 0)
-    return SimulatedBusiness(out, out / "regulars.toml", start, end, customers, rows["events"], contacts)
+    events = rows["usage"] if KINDS[kind].terms else rows["events"]
+    return SimulatedBusiness(out, out / "regulars.toml", start, end, customers, events, contacts)
 
 
 def _refuse_other_content(out: Path) -> None:
@@ -145,7 +124,7 @@ def _refuse_other_content(out: Path) -> None:
         raise UsageError(f"{out} holds {sample(unexpected)}; give a new or empty folder")
 
 
-def _write_parts(folder: Path, business: Business, customers: int, blocks: int) -> dict[str, int]:
+def _write_parts(folder: Path, business: Business, kind: str, customers: int, blocks: int) -> dict[str, int]:
     """Writes part files of `blocks` blocks each, the settings and the config; returns the rows of each table."""
     rows: dict[str, int] = {}
     with tqdm(total=customers, desc="simulating", unit=" customers", leave=False, disable=None) as bar:
@@ -153,7 +132,7 @@ def _write_parts(folder: Path, business: Business, customers: int, blocks: int) 
             last = min(first + blocks * BLOCK_SIZE, customers)
             blocks_drawn = []
             for begin in range(first, last, BLOCK_SIZE):
-                blocks_drawn.append(_draw_block(business, begin // BLOCK_SIZE, min(BLOCK_SIZE, last - begin)))
+                blocks_drawn.append(_draw_block(business, kind, begin // BLOCK_SIZE, min(BLOCK_SIZE, last - begin)))
                 bar.update(min(BLOCK_SIZE, last - begin))
             for name in blocks_drawn[0]:
                 table = pa.concat_tables([tables[name] for tables in blocks_drawn])
@@ -162,16 +141,20 @@ def _write_parts(folder: Path, business: Business, customers: int, blocks: int) 
                 pq.write_table(table, place, compression="zstd")
                 rows[name] = rows.get(name, 0) + table.num_rows
     parameters = {"customers": customers, "days": business.days, "start": str(business.start), "seed": business.seed}
-    settings = json.dumps({**parameters, "control": CONTROL, "settings": asdict(business.settings)}, indent=2)
-    (folder / "simulation.json").write_text(settings + "\n", encoding="utf-8")
+    facts = {**parameters, "kind": kind, "control": CONTROL, "settings": asdict(business.settings)}
+    (folder / "simulation.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     end = business.start + timedelta(days=business.days)
     contacts = CONTACTS_CONFIG if "contacts" in rows else ""
-    config = CONFIG.format(**parameters, end=end, horizon=HORIZON, contacts=contacts)
+    made = KINDS[kind]
+    config = CONFIG.format(
+        **parameters, kind=kind, end=end, horizon=made.horizon, log=made.log.format(end=end), contacts=contacts,
+        task=made.task,
+    )  # fmt: skip
     (folder / "regulars.toml").write_text(config, encoding="utf-8")
     return rows
 
 
-def _draw_block(business: Business, block: int, number: int) -> dict[str, pa.Table]:
+def _draw_block(business: Business, kind: str, block: int, number: int) -> dict[str, pa.Table]:
     """Draws a whole block and returns the tables of its first `number` customers."""
     settings = business.settings
     population = draw_population(BLOCK_SIZE, business, business.rng(block, POPULATION))
@@ -185,6 +168,7 @@ def _draw_block(business: Business, block: int, number: int) -> dict[str, pa.Tab
         "truth": _truth_rows(population, ids, received, business),
         **({"contacts": _contact_rows(arms, ids, business)} if settings.actions else {}),
     }
+    tables = KINDS[kind].tables(tables, population, business)
     return {name: t.filter(pc.is_in(t["customer_id"], ids[:number])) for name, t in tables.items()}
 
 

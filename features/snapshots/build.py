@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pyarrow as pa
@@ -29,7 +28,7 @@ from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
 from features.snapshots.cohort_features import build_cohort_features
 from features.snapshots.label_revisions import find_revisions
 from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
-from features.snapshots.snapshots import Snapshots
+from features.snapshots.snapshots import PreparedFeatures, Snapshots, features_fingerprint, short_digest
 from features.snapshots.training_rows import RowChoice, choose_rows, rows_within_memory, take_rows
 from features.task import Task, Window
 
@@ -68,28 +67,6 @@ class SnapshotQuery:
     orders: ibis.Table
 
 
-@dataclass(frozen=True)
-class PreparedFeatures:
-    """A log that was read, and facts about the features of a cutoff that are not built yet.
-
-    Attributes:
-        features: The features, in the order of their columns.
-        fingerprint: As in `Snapshots`.
-        data_fingerprint: As in `Snapshots`.
-        own: As in `Snapshots`.
-        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
-            DuckDB, a folder of parts with Spark. Collects nothing.
-        engine: Where the log was read.
-    """
-
-    features: tuple[Feature, ...]
-    fingerprint: str
-    data_fingerprint: str
-    own: str
-    write: Callable[[Path], None]
-    engine: Engine
-
-
 def snapshots_from_tables(
     tables: Tables,
     task: Task,
@@ -99,6 +76,7 @@ def snapshots_from_tables(
     own: CustomFeatures = NO_CUSTOM_FEATURES,
     with_labels: bool = True,
     cache: SnapshotCache | None = None,
+    spans: Sequence[Window] = (),
 ) -> Snapshots:
     """Features, and labels if wanted, of the cohort at each cutoff.
 
@@ -110,6 +88,7 @@ def snapshots_from_tables(
         own: The custom features.
         with_labels: Whether churned and value are wanted; they are null where immature.
         cache: Holds the features of unchanged cutoffs, and stores those of the others; None builds everything.
+        spans: See `Task.value_labels`.
 
     Returns:
         The snapshots, collected.
@@ -117,18 +96,20 @@ def snapshots_from_tables(
     Raises:
         UsageError: A cutoff lies outside the log, or a custom feature cannot be computed.
     """
-    query = snapshot_query(tables, task, cutoffs, engine, own=own, with_labels=with_labels, cache=cache)
+    dates = sorted(set(cutoffs))
+    query = snapshot_query(tables, task, dates, engine, own=own, with_labels=with_labels, cache=cache, spans=spans)
     return Snapshots(
         rows=engine.to_arrow(query.rows),
         features=query.features,
         task=task,
-        fingerprint=_fingerprint(tables, task, query.features, own.digest),
+        fingerprint=features_fingerprint(tables.fingerprint, task, query.features, own.digest),
         data_fingerprint=tables.fingerprint,
         end=tables.end,
         reused=query.reused,
         own=own.digest,
         label_delay=tables.label_delay,
-        revisions=find_revisions(query.orders, tables, task, sorted(set(cutoffs)), engine) if with_labels else (),
+        revisions=find_revisions(query.orders, tables, task, dates, engine, spans) if with_labels else (),
+        spans=tuple(spans),
     )
 
 
@@ -141,6 +122,7 @@ def snapshot_query(
     own: CustomFeatures = NO_CUSTOM_FEATURES,
     with_labels: bool = True,
     cache: SnapshotCache | None = None,
+    spans: Sequence[Window] = (),
 ) -> SnapshotQuery:
     """The query whose rows `snapshots_from_tables` collects.
 
@@ -152,6 +134,7 @@ def snapshot_query(
         own: The custom features.
         with_labels: Whether churned and value are wanted; they are null where immature.
         cache: Holds the features of unchanged cutoffs, and stores those of the others; None builds everything.
+        spans: See `Task.value_labels`.
 
     Returns:
         The query, its stages stored in the engine.
@@ -167,7 +150,7 @@ def snapshot_query(
     else:
         rows, orders, reused = _rows_with_cache(cache, tables, task, dates, engine, own)
     if with_labels:
-        rows = add_labels(rows, orders, tables, task, engine.store_arrow("label_cutoffs", cutoff_table(dates)))
+        rows = add_labels(rows, orders, tables, task, engine.store_arrow("label_cutoffs", cutoff_table(dates)), spans)
     return SnapshotQuery(rows.order_by("cutoff", "customer_id"), features, reused, orders)
 
 
@@ -201,12 +184,11 @@ def build_snapshots(
         with checked_log(log) as (engine, tables, own):
             config, task = log.config, log.config.task.to_task()
             rows = take_rows(tables, chosen, engine)
-            snapshots = snapshots_from_tables(
-                rows, task, chosen.cutoffs, engine, own=own, with_labels=with_labels, cache=open_cache(config)
-            )
+            wanted: dict[str, Any] = {"own": own, "with_labels": with_labels, "spans": chosen.spans}
+            snapshots = snapshots_from_tables(rows, task, chosen.cutoffs, engine, cache=open_cache(config), **wanted)
             if chosen.note:
                 which = f"{snapshots.fingerprint} {chosen.share} {', '.join(map(str, chosen.cutoffs))}"
-                snapshots = replace(snapshots, fingerprint=_digest(which))
+                snapshots = replace(snapshots, fingerprint=short_digest(which))
             if with_labels and config.training.learn_from == "untouched":
                 snapshots = drop_contacted(snapshots, contacted_in_horizon(rows, task, snapshots.cutoffs, engine))
             return replace(snapshots, choice=chosen)
@@ -275,7 +257,7 @@ def drop_contacted(snapshots: Snapshots, contacted: pa.Table) -> Snapshots:
     return replace(
         snapshots,
         rows=snapshots.rows.filter(pa.array(kept)),
-        fingerprint=_digest(f"{snapshots.fingerprint} untouched"),
+        fingerprint=short_digest(f"{snapshots.fingerprint} untouched"),
         touched=int((~kept).sum()),
     )
 
@@ -307,26 +289,36 @@ def write_snapshots(business: Business, cutoffs: Sequence[date], out: Path) -> t
 
 
 @contextmanager
-def prepare_features(log: Log, cutoff: date) -> Iterator[PreparedFeatures]:
+def prepare_features(log: Log, cutoff: date, other: Task | None = None) -> Iterator[PreparedFeatures]:
     """Reads a log, so that a caller can check whether anything changed before features are built.
+
+    Args:
+        log: An opened log.
+        cutoff: The cutoff.
+        other: A task with another cohort than the config's; its features are neither cached nor custom.
+
+    Yields:
+        The prepared features.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log, or the custom features cannot be used.
     """
     with checked_log(log) as (engine, tables, own):
-        task, dates = log.config.task.to_task(), [cutoff]
+        task, dates = log.config.task.to_task() if other is None else other, [cutoff]
+        cache = open_cache(log.config) if other is None else None
+        if other is not None:
+            tables, own = with_too_long_windows(tables, other), NO_CUSTOM_FEATURES
         _refuse_outside(tables, dates)
         features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
-            cache = open_cache(log.config)
             query = snapshot_query(tables, task, dates, engine, own=own, with_labels=False, cache=cache)
             if engine.writes_folders:
                 target.mkdir()
             engine.write_parquet(query.rows, target)
 
-        fingerprint = _fingerprint(tables, task, features, own.digest)
+        fingerprint = features_fingerprint(tables.fingerprint, task, features, own.digest)
         yield PreparedFeatures(features, fingerprint, tables.fingerprint, own.digest, write, engine)
 
 
@@ -358,9 +350,9 @@ def _rows_with_cache(
     if not to_build:
         return ibis.union(*cached.values()), engine.store("orders", order_days(tables)), len(cached)
     built = build_cohort_features(tables, task, to_build, engine, own)
-    rows = engine.store("built", built.rows)
+    rows = engine.store("built", built.rows.order_by("cutoff", "customer_id"))  # DuckDB keeps the order of a table
     for cutoff in to_build:
-        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
+        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp"))
         if not cache.store_part(cutoff, keys[cutoff], partial(engine.write_parquet, part)):
             break
     cache.remove_oldest()
@@ -387,14 +379,3 @@ def _refuse_outside(tables: Tables, cutoffs: Sequence[date]) -> None:
             f"cutoff {outside[0]} is outside the log, which runs from {tables.first} to {tables.last}; "
             f"give one from {tables.first + Window(1).delta} to {latest}"
         )
-
-
-def _fingerprint(tables: Tables, task: Task, features: Sequence[Feature], own_digest: str) -> str:
-    """A digest of what decides the features."""
-    names = [feature.name for feature in features]
-    identity = {"data": tables.fingerprint, "task": repr(task), "features": names, "own": own_digest}
-    return _digest(json.dumps(identity))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -26,7 +26,12 @@ Revisions = tuple[pa.Table, ...]  # of each horizon: customer_id, cutoff, known_
 
 
 def find_revisions(
-    orders: ibis.Table, tables: Tables, task: Task, cutoffs: Sequence[date], engine: Engine
+    orders: ibis.Table,
+    tables: Tables,
+    task: Task,
+    cutoffs: Sequence[date],
+    engine: Engine,
+    spans: Sequence[Window] = (),
 ) -> Revisions:
     """The labels that were not yet the final ones at some later cutoff.
 
@@ -36,6 +41,7 @@ def find_revisions(
         task: Horizons, and what churn is.
         cutoffs: Those of the labels, which are also the days by which rows must have been known.
         engine: Where it runs.
+        spans: See `Task.value_labels`.
 
     Returns:
         One table a horizon; no table if no row became known late.
@@ -45,7 +51,7 @@ def find_revisions(
     if not any(engine.count_rows(known_later(rows)) for rows in dated):
         return ()
     found = []
-    for name, horizon in {"value": task.horizon, **task.longer}.items():
+    for name, horizon in {"value": task.horizon, **task.value_labels(spans)}.items():
         pairs = [(c, day) for c in cutoffs for day in cutoffs if c + horizon.delta <= day]
         if not pairs:
             continue
@@ -66,7 +72,9 @@ def find_revisions(
     return tuple(found)
 
 
-def labels_as_known(rows: pa.Table, revisions: Revisions, task: Task, day: date) -> pa.Table:
+def labels_as_known(
+    rows: pa.Table, revisions: Revisions, task: Task, day: date, spans: Sequence[Window] = ()
+) -> pa.Table:
     """Rows with their labels as known before a day; null if the horizon had not passed by then.
 
     A first purchase on that day or later was not known, so its return_days are null.
@@ -76,6 +84,7 @@ def labels_as_known(rows: pa.Table, revisions: Revisions, task: Task, day: date)
         revisions: Of the same snapshots.
         task: Horizons.
         day: One of the cutoffs.
+        spans: See `Task.value_labels`.
 
     Returns:
         The rows with other labels.
@@ -84,7 +93,7 @@ def labels_as_known(rows: pa.Table, revisions: Revisions, task: Task, day: date)
         known = table.filter(pc.equal(table[KNOWN_BY], pa.scalar(day, pa.date32())))
         if known.num_rows:
             rows = _with_revised(rows, known)
-    horizons = dict.fromkeys(task.labels, task.horizon) | task.longer
+    horizons = dict.fromkeys(task.labels, task.horizon) | task.value_labels(spans)
     for name in (name for name in horizons if name in rows.column_names):
         rows = _set(rows, name, pc.if_else(_is_mature(rows["cutoff"], horizons[name], day), rows[name], None))
     return _without_later_returns(rows, day) if RETURN_DAYS in rows.column_names else rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis
 
 from features.intake.subscription_terms import one_row_per_term
@@ -20,7 +22,9 @@ from features.snapshots.cohort_features import join_on_keys
 from features.task import Task, Window
 
 
-def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:
+def add_labels(
+    rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table, spans: Sequence[Window] = ()
+) -> ibis.Table:
     """Adds the labels: churned, value, that over each longer horizon, return_days and return_orders.
 
     They are null where immature, and the last two for contracts.
@@ -32,6 +36,7 @@ def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task,
         tables: The contract.
         task: Horizons, and what churn is.
         moments: One row a cutoff.
+        spans: See `Task.value_labels`.
 
     Returns:
         The rows with the labels as further columns.
@@ -41,12 +46,13 @@ def add_labels(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task,
     labels = horizon_labels(rows, tables, task)
     mature = {name: null_if_immature(x, rows.cutoff, task.horizon, tables.labels_end) for name, x in labels.items()}
     rows = rows.select(*features, **mature)
-    for name, horizon in task.longer.items():
+    further = task.value_labels(spans)
+    for name, horizon in further.items():
         later = with_horizon_outcomes(rows, orders, tables, task, moments, horizon)
         value = value_label(later, tables.contract.has_amount, task.contractual)
         value = null_if_immature(value, later.cutoff, horizon, tables.labels_end)
         rows = later.select(*rows.columns, **{name: value})
-    return rows.select(*features, *task.labels)
+    return rows.select(*features, *task.labels, *(name for name in further if name not in task.labels))
 
 
 def with_outcomes(rows: ibis.Table, orders: ibis.Table, tables: Tables, task: Task, moments: ibis.Table) -> ibis.Table:

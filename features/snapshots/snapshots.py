@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from features.engines.base import Engine
 from features.feature import Feature
 from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.snapshots.label_revisions import Revisions, labels_as_known
 from features.snapshots.training_rows import RowChoice
-from features.task import Task
+from features.task import Task, Window
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Snapshots:
         revisions: The labels that were other ones at an earlier cutoff, because rows were not known yet.
         choice: Which of the log's rows these are; None: all of the cutoffs that were asked for.
         known_by: The labels are to be taken as known before this cutoff (`as_known`); None: as known now.
+        spans: Further horizons of value labels (`Task.value_labels`).
     """
 
     rows: pa.Table
@@ -52,6 +58,7 @@ class Snapshots:
     revisions: Revisions = ()
     choice: RowChoice | None = None
     known_by: date | None = None
+    spans: tuple[Window, ...] = ()
 
     @property
     def labels_end(self) -> date:
@@ -68,7 +75,7 @@ class Snapshots:
             return rows
         if self.revisions and self.known_by not in self.cutoffs:
             raise ValueError(f"{self.known_by} is none of the cutoffs, so what was known by then was not kept")
-        return labels_as_known(rows, self.revisions, self.task, self.known_by)
+        return labels_as_known(rows, self.revisions, self.task, self.known_by, self.spans)
 
     @property
     def names(self) -> list[str]:
@@ -83,3 +90,46 @@ class Snapshots:
     def to_pandas(self) -> Any:
         """The rows as a DataFrame."""
         return self.rows.to_pandas()
+
+
+@dataclass(frozen=True)
+class PreparedFeatures:
+    """A log that was read, and facts about the features of a cutoff that are not built yet.
+
+    Attributes:
+        features: The features, in the order of their columns.
+        fingerprint: As in `Snapshots`.
+        data_fingerprint: As in `Snapshots`.
+        own: As in `Snapshots`.
+        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
+            DuckDB, a folder of parts with Spark. Collects nothing.
+        engine: Where the log was read.
+    """
+
+    features: tuple[Feature, ...]
+    fingerprint: str
+    data_fingerprint: str
+    own: str
+    write: Callable[[Path], None]
+    engine: Engine
+
+
+def features_fingerprint(data: str, task: Task, features: Sequence[Feature], own: str) -> str:
+    """A digest of what decides the features.
+
+    Args:
+        data: The fingerprint of the data.
+        task: The task.
+        features: The features, in order.
+        own: The digest of the file of custom features.
+
+    Returns:
+        The digest.
+    """
+    names = [feature.name for feature in features]
+    return short_digest(json.dumps({"data": data, "task": repr(task), "features": names, "own": own}))
+
+
+def short_digest(text: str) -> str:
+    """The first 16 digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

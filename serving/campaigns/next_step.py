@@ -3,8 +3,9 @@
 1. Without a plan: make one.
 2. A plan whose outcomes are complete, newer than all measured ones: measure it.
 3. No plan has a holdout: hold some customers out, since nothing can be learned otherwise.
-4. An action may or may not pay (the probability lies between 5% and 95%): test the one for which not knowing costs most
-   (the expected value of perfect information of a contact).
+4. An action may or may not pay (the probability lies between 5% and 95%), was never tried while others were, or is
+   known from observational contacts only: test the one for which not knowing costs most (the expected value of perfect
+   information of a contact).
 5. No action was ever measured: wait for the first outcomes.
 6. Otherwise there is enough evidence: go on with the action that gains most, or stop if none pays.
 """
@@ -20,6 +21,10 @@ from serving.effects.action_beliefs import ActionBelief
 ENOUGH = 0.95  # probability that an action pays, or that it does not, from which on no further test is needed
 PLAN, MEASURE, HOLD_OUT, WAIT, TEST, GO_ON, STOP = "plan", "measure", "hold out", "wait", "test", "go on", "stop"
 PAYS, DOES_NOT_PAY, UNDECIDED, NEVER_MEASURED = "pays", "does not pay", "undecided", "never measured"
+OBSERVATIONAL = "observational"
+
+
+OPEN = (UNDECIDED, NEVER_MEASURED, OBSERVATIONAL)  # verdicts that a test may settle
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ def choose_next_step(overview: CampaignOverview) -> CampaignStep:
         return CampaignStep(MEASURE, due[-1].name)  # the oldest
     if not any(each.comparable for each in current):
         return CampaignStep(HOLD_OUT)
-    open_ones = [each for each in overview.beliefs if verdict(each) == UNDECIDED]
+    open_ones = [each for each in overview.beliefs if each.worth is not None and verdict(each) in OPEN]
     if open_ones:
         return CampaignStep(TEST, action=max(open_ones, key=lambda each: each.price_of_not_knowing).action)
     known = [each for each in overview.beliefs if each.gain is not None]
@@ -63,8 +68,10 @@ def choose_next_step(overview: CampaignOverview) -> CampaignStep:
 
 
 def verdict(belief: ActionBelief) -> str:
-    """Whether an action pays: 'pays', 'does not pay', 'undecided' or 'never measured'."""
-    if belief.worth is None:
+    """Whether an action pays: 'pays', 'does not pay', 'undecided', 'never measured' or 'observational' (not proven)."""
+    if belief.observational:
+        return OBSERVATIONAL
+    if belief.worth is None or not belief.campaigns:
         return NEVER_MEASURED
     if belief.worth >= ENOUGH:
         return PAYS

@@ -49,7 +49,7 @@ class Campaign:
         promised, promised_low, promised_high: Expected gain, with its credible interval (None if unknown).
         assumed: Whether effects were assumed.
         gained, gained_low, gained_high: Measured gain, with its 95% confidence interval (None if unknown).
-        valid: Whether the groups are those of the random assignment; None if not measured.
+        valid: Whether something is learned from it (`Measurement.refused_because`); None if not measured.
         next_unit: What the next unit of money would have brought.
         responses: Contacts with a known answer and how many were opened, clicked and converted; empty if unknown.
         unmeasurable: The actions with too few customers held out.
@@ -119,7 +119,8 @@ class CampaignOverview:
         campaigns: The newest cutoff first, and the live plan of a cutoff first.
         beliefs: What is believed of each action of [plan.actions].
         unread: Plans that cannot be read, and why.
-        experiments: The measurements of experiments whose groups are as randomised, by name, newest first.
+        experiments: The measurements of experiments that are evidence, by name, newest first.
+        refused: The measurements from which nothing is learned, by name.
         shared: How the live plans of the newest cutoff would best share what they spend, by one price of money; None
             if there are fewer than two.
     """
@@ -130,6 +131,7 @@ class CampaignOverview:
     unread: Mapping[str, str]
     shared: SharedMoney | None = None
     experiments: Mapping[str, Measurement] = field(default_factory=dict)
+    refused: Mapping[str, Measurement] = field(default_factory=dict)
 
     @property
     def money(self) -> bool:
@@ -166,10 +168,11 @@ def list_campaigns(business: Business) -> CampaignOverview:
     measured = {each.place.name: each.measured for each in found if each.measured is not None}
     today = _last_known_day(config, list(measured.values()))
     campaigns = tuple(_campaign(each.place, each.facts, each.measured, today) for each in found)
-    usable = [(name, each) for name, each in measured.items() if each.mature and not each.sample_ratio["alarm"]]
-    experiments = {name: each for name, each in measured.items() if each.experiment and not each.sample_ratio["alarm"]}
+    usable = [(name, each) for name, each in measured.items() if each.mature and not each.refused_because]
+    experiments = {name: each for name, each in measured.items() if each.experiment and not each.refused_because}
+    refused = {name: each for name, each in measured.items() if each.refused_because}
     return CampaignOverview(
-        config.name, campaigns, _beliefs(config, usable), unread, _shared(config, campaigns), experiments
+        config.name, campaigns, _beliefs(config, usable), unread, _shared(config, campaigns), experiments, refused
     )
 
 
@@ -268,7 +271,7 @@ def _campaign(
         gained=gained[0],
         gained_low=gained[1],
         gained_high=gained[2],
-        valid=None if measured is None else not measured.sample_ratio["alarm"],
+        valid=None if measured is None else not measured.refused_because,
         next_unit=_number(facts.prices.get("budget")),
         responses=_responses(measured),
         unmeasurable=tuple(facts.unmeasurable),

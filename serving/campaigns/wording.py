@@ -10,6 +10,7 @@ from serving.campaigns.next_step import (
     HOLD_OUT,
     MEASURE,
     NEVER_MEASURED,
+    OBSERVATIONAL,
     PAYS,
     PLAN,
     STOP,
@@ -25,6 +26,7 @@ from serving.experiments.arms import NOTHING
 from serving.experiments.wording import contrast_sentences
 from serving.language.formats import NumberFormat
 from serving.language.messages import N_, Language
+from serving.measurement.refusals import refusal_sentences
 
 STATUSES = {
     WAITING: N_("waiting until {day}"),
@@ -38,6 +40,7 @@ VERDICTS = {
     DOES_NOT_PAY: N_("not worth its cost"),
     UNDECIDED: N_("undecided"),
     NEVER_MEASURED: N_("never measured"),
+    OBSERVATIONAL: N_("observational: not proven"),
 }
 STEPS = {
     PLAN: N_("Make a plan with a holdout: `regulars plan --cutoff D --budget B`."),
@@ -105,9 +108,8 @@ def next_step_sentences(overview: CampaignOverview, tr: Language) -> Iterator[st
         )  # fmt: skip
     else:
         yield tr(STEPS[step.kind], campaign=step.campaign, action=step.action, day=step.day)
-    for each in overview.campaigns:
-        if each.valid is False:
-            yield tr("{campaign}: sample-ratio mismatch, so its figures do not count.", campaign=each.name)
+    for name, measured in overview.refused.items():
+        yield from (tr("{campaign}: {text}", campaign=name, text=each) for each in refusal_sentences(measured, tr))
     if overview.shared and overview.shared.more > 0:
         shared = overview.shared
         form = NumberFormat(max(shared.budgets.values()), tr)
@@ -155,7 +157,7 @@ def _campaign_row(each: Campaign, tr: Language) -> dict[str, str]:
     return {
         "name": each.name,
         "kind": _kind(each, tr),
-        "status": tr(STATUSES[each.status], day=each.matures, by=each.superseded_by),
+        "status": _status(each, tr),
         "customers": f"{each.customers:,}" if each.contacted is None else contacted,
         "spent": form.money(each.spent if each.cost is None else each.cost),
         "promised": tr("{gain} (assumed)", gain=promised) if each.assumed else promised,
@@ -163,6 +165,11 @@ def _campaign_row(each: Campaign, tr: Language) -> dict[str, str]:
         "next_unit": UNKNOWN if each.next_unit is None else f"{each.next_unit:,.3g}",
         "responses": _responses(each, tr),
     }
+
+
+def _status(each: Campaign, tr: Language) -> str:
+    status = tr(STATUSES[each.status], day=each.matures, by=each.superseded_by)
+    return tr("{status}; does not count", status=status) if each.valid is False else status
 
 
 def _kind(each: Campaign, tr: Language) -> str:

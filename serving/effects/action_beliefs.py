@@ -24,6 +24,7 @@ from serving.effects.pooled_doses import families_of_doses
 from serving.effects.posterior import PosteriorEffects, posterior_effects
 
 STANDARD = NormalDist()
+MEASURED = "measured"  # the source of effects that were learned from randomised contacts
 MODEL_WEIGHT = 1e6  # of the model's mean outcome, in customers held out: it comes first
 
 
@@ -41,6 +42,7 @@ class ActionBelief:
         gain: Expected gain of a contact.
         gain_error: Its posterior standard deviation.
         worth: The probability that the gain of a contact is above 0.
+        observational: Whether all of this comes from contacts that were not randomised: an estimate, not evidence.
     """
 
     action: str
@@ -54,6 +56,7 @@ class ActionBelief:
     gain: float | None = None
     gain_error: float | None = None
     worth: float | None = None
+    observational: bool = False
 
     @property
     def price_of_not_knowing(self) -> float:
@@ -99,12 +102,20 @@ def believe_actions(
         actions: The actions of the plan.
         margin: Share of value that is profit; None: plans are about returning, not about money.
         measured: The measured campaigns by name, each with outcomes complete and groups as randomised.
-        uplift: The newest effects of the uplift model; campaigns that it learned from are not counted twice.
+        uplift: The newest effects of the uplift model; campaigns that it learned from are not counted twice. If they
+            are observational, they are no evidence, and are shown of actions that were never measured, marked.
         interval: The probability that credible intervals hold.
 
     Returns:
         One belief an action, in their order.
     """
+    if uplift is not None and uplift.source != MEASURED:
+        proven = believe_actions(actions, margin, measured, None, interval)
+        claimed = believe_actions(actions, margin, (), uplift.model_copy(update={"source": MEASURED}), interval)
+        return tuple(
+            replace(c, campaigns=0, observational=True) if not p.campaigns and c.campaigns else p
+            for p, c in zip(proven, claimed, strict=True)
+        )
     outcome, names = RETURN if margin is None else VALUE, list(actions)
     shares = _shares(names, outcome, measured, uplift)
     if not shares.places or shares.base <= 0:

@@ -18,8 +18,8 @@ ESTIMATORS = {"return": "adjusted", "value": "plain"}  # an adjusted effect on v
 def past_effects(config: Config, cutoff: date, outcome: str, learned: Collection[str]) -> tuple[PastEffect, ...]:
     """Reads the effects of each action in measured campaigns, as shares of what the holdout brought.
 
-    Left out are campaigns whose outcomes were not complete by the cutoff, or whose groups are not those of the random
-    assignment.
+    Left out are campaigns whose outcomes were not complete by the cutoff, or from which nothing is learned
+    (`Measurement.refused_because`).
 
     Args:
         config: The business.
@@ -39,7 +39,7 @@ def past_effects(config: Config, cutoff: date, outcome: str, learned: Collection
             continue
         measured = read_required_manifest(folder / MEASUREMENT, Measurement)
         complete = measured.mature and measured.cutoff + timedelta(days=measured.horizon_days) <= cutoff
-        if complete and not measured.sample_ratio["alarm"]:
+        if complete and not measured.refused_because:
             found += _shares(measured, outcome)
     return tuple(found)
 

@@ -61,7 +61,8 @@ def experiment_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) 
         )
     if experiment["not_tried"]:
         yield tr(
-            "The budget does not suffice for these too: {actions}.", actions=tr(", ").join(experiment["not_tried"])
+            "Customers and budget do not suffice to try these too: {actions}.",
+            actions=tr(", ").join(experiment["not_tried"]),
         )
 
 

@@ -134,7 +134,7 @@ def draw_experiment(
             continue
         limits = ArmLimits(inputs.costs, _capacities(rules, arms), np.inf if rules.budget is None else rules.budget)
         design = design_experiment(arms, _scored(inputs, able, spread), limits, kind.detect, rules.seed)
-        if len(arms.actions) == 1 or "budget" not in design.limits or not kind.pilot:
+        if not kind.pilot or not {"budget", "customers"} & {*design.limits}:
             break
     if not able.any():
         raise DataError(
@@ -154,14 +154,14 @@ def _has_evidence(log: Log, cutoff: date) -> bool:
     if config.plan is None or config.uplift.observational or (config.outputs.uplift(cutoff) / EFFECTS).exists():
         return True
     stated = any(action.save_rate is not None for action in config.plan.actions.values())
-    return stated or _was_measured(config) or count_contacts_by_evidence(log, cutoff)[0] > 0
+    return stated or _was_measured(config) or count_contacts_by_evidence(log, cutoff, list(config.plan.actions))[0] > 0
 
 
 def _was_measured(config: Config) -> bool:
     """Whether a campaign with complete outcomes, and groups as randomised, measured an action of the config."""
     for folder in config.outputs.plans(file=MEASUREMENT):
         measured = read_required_manifest(folder / MEASUREMENT, Measurement)
-        if measured.mature and not measured.sample_ratio["alarm"]:
+        if measured.mature and not measured.refused_because:
             rows = [row for outcome in (RETURN, VALUE) for row in effect_rows(measured, outcome)]
             if config.plan and any(row["action"] in config.plan.actions for row in rows):
                 return True
@@ -169,7 +169,7 @@ def _was_measured(config: Config) -> bool:
 
 
 def _candidates(kind: ExperimentKind, rules: PlanConfig) -> Iterator[ExperimentArms]:
-    """The arms; for a pilot also fewer of them, without the dearest actions, in case the budget does not suffice."""
+    """The arms; for a pilot also fewer of them, without the dearest actions, if customers or budget are too few."""
     arms = kind.arms
     yield arms
     while kind.pilot and len(arms.actions) > 1:
@@ -238,7 +238,7 @@ def _facts(
         "limits": list(design.limits),
         "comparisons": design.comparisons,
         "not_tried": [name for name in kind.arms.actions if name not in arms.actions],
-        "observational": count_contacts_by_evidence(log, cutoff)[1] if kind.pilot else 0,
+        "observational": count_contacts_by_evidence(log, cutoff, arms.actions)[1] if kind.pilot else 0,
     }
     return {
         "experiment": experiment, "exploring": None, "money": None, "design": {}, "unmeasurable": {},

@@ -37,6 +37,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
     return {
         "format": FORMAT,
         "name": config.name,
+        **({"currency": config.currency} if config.currency else {}),
         "language": config.language,
         "campaign": rules.campaign,
         "cutoff": str(inputs.scores.cutoff),

@@ -9,6 +9,7 @@ from serving.effects.believed_effects import EVIDENT
 from serving.language.formats import NumberFormat
 from serving.language.messages import Language
 
+OBSERVATIONAL = "observational"  # in the source of effects that were learned from contacts without propensities
 MONEY, RETURN = "margin", "return"  # the objective and the outcome, as manifests name them
 
 
@@ -83,7 +84,7 @@ def _gain_and_risk(facts: PlanManifest, form: NumberFormat, tr: Language) -> Ite
 
 
 def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:
-    """Yield a sentence for each measured action without evidence of an effect.
+    """Yield which effects are observational, and a sentence for each measured action without evidence of an effect.
 
     Args:
         facts: The manifest of the plan, also of an earlier version.
@@ -93,6 +94,7 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
     Yields:
         The sentences.
     """
+    yield from _observational_sentences(facts, tr)
     for name, each in facts.actions.items():
         known = each.get("evidence")
         if known is None or known["enough"]:
@@ -127,6 +129,17 @@ def evidence_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) ->
                 "asks for it or the config says unproven = true.",
                 **slots,
             )
+
+
+def _observational_sentences(facts: PlanManifest, tr: Language) -> Iterator[str]:
+    """Say which effects come from contacts that were not assigned at random."""
+    if names := [name for name, each in facts.actions.items() if OBSERVATIONAL in str(each.get("source"))]:
+        yield tr(
+            "Observational, not measured: the contacts from which the effects of {actions} were estimated were not "
+            "assigned at random. What decided who was contacted may explain them, which neither the interval nor the "
+            "probability of a loss takes into account. Only a randomised holdout shows whether they are true.",
+            actions=tr(", ").join(names),
+        )
 
 
 def exploring_sentences(facts: PlanManifest, form: NumberFormat, tr: Language) -> Iterator[str]:

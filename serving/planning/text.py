@@ -11,8 +11,9 @@ from serving.effects.action_effects import ASSUMED, INTERPOLATED, UNKNOWN
 from serving.experiments.arms import NOTHING
 from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat, format_share
-from serving.language.messages import ENGLISH
+from serving.language.messages import Language, get_language
 from serving.planning.eligibility import NO_ACTION
+from serving.planning.experiment import NOT_DRAWN, NOT_EVERY_ARM
 from serving.planning.inputs import MONEY
 from serving.planning.plan import Plan
 from serving.planning.promise import evidence_sentences, exploring_sentences, pilot_sentence
@@ -27,7 +28,7 @@ def plan_text(plan: Plan) -> str:
     facts = plan.manifest
     if facts.experiment:
         parts = [
-            list(experiment_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)),
+            list(experiment_sentences(facts, _form(facts), _tr(facts))),
             [*_customer_lines(facts), *_other_plan_lines(plan)],
             _arm_table(facts),
             _source_notes(facts),
@@ -47,7 +48,7 @@ def plan_text(plan: Plan) -> str:
 
 def _pilot_lines(facts: PlanManifest) -> list[str]:
     """What scores without skill mean for the plan; empty where scores choose."""
-    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, ENGLISH)]
+    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, _tr(facts))]
 
 
 def _customer_lines(facts: PlanManifest) -> list[str]:
@@ -57,7 +58,8 @@ def _customer_lines(facts: PlanManifest) -> list[str]:
         f"{'in the experiment' if facts.experiment else 'eligible'}, {count['held_out']:,} of them held out, "
         f"{count['with_action']:,} with an action"
     ]
-    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason != NO_ACTION}
+    quiet = (NO_ACTION, NOT_EVERY_ARM, NOT_DRAWN)
+    left_out = {reason: number for reason, number in facts.left_out.items() if number or reason not in quiet}
     lines += [f"  left out: {number:,} {reason}" for reason, number in left_out.items()]
     for action, closed in facts.closed.items():
         lines += [f"  not {action}: {number:,} {reason}" for reason, number in closed.items()]
@@ -160,7 +162,7 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         )
     if facts.break_even is not None:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
-    lines += [f"  {each}" for each in exploring_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    lines += [f"  {each}" for each in exploring_sentences(facts, _form(facts), _tr(facts))]
     prices = facts.prices
     limits = ["the budget"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
@@ -189,8 +191,14 @@ def _money_lines(facts: PlanManifest) -> list[str]:
 
 
 def _source_notes(facts: PlanManifest) -> list[str]:
-    sources = {a["source"] for a in facts.actions.values()} - {"measured", ASSUMED, INTERPOLATED, UNKNOWN}
-    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    sources = {a["source"] for a in facts.actions.values()} - {
+        "measured",
+        "observational",
+        ASSUMED,
+        INTERPOLATED,
+        UNKNOWN,
+    }
+    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, _form(facts), _tr(facts))]
     lines += [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
         for source in sorted(sources)
@@ -276,7 +284,16 @@ def _adds(price: float) -> str:
 
 def _money_format(facts: PlanManifest) -> Any:
     """A formatter of money, or customers, with digits that fit the mean of a customer."""
-    return NumberFormat(_gain_each(facts)).money
+    return _form(facts).money
+
+
+def _form(facts: PlanManifest) -> NumberFormat:
+    return NumberFormat(_gain_each(facts), _tr(facts))
+
+
+def _tr(facts: PlanManifest) -> Language:
+    """English, with the currency of the plan."""
+    return get_language("en", facts.currency)
 
 
 def _gain_each(facts: PlanManifest) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from features.outputs.manifests import PlanManifest
+from features.outputs.manifests import Measurement, PlanManifest
 from serving.campaigns.wording import belief_rows, campaign_rows, finding_sentences, next_step_sentences
 from serving.charts import (
     Curve,
@@ -24,6 +24,8 @@ from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
+from serving.measurement.later_wording import later_sentences
+from serving.measurement.refusals import refusal_sentences
 from serving.planning.inputs import MONEY
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.report.inputs import CutoffPlan, PastPlan, ReportInputs
@@ -312,17 +314,14 @@ def _verdict(wording: ReportWording, row: Facts | None, facts: Facts) -> str:
 def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
     """Say what to know before reading the effects of a measured plan."""
     tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
+    stored = Measurement.model_validate(facts)
+    for text in (*refusal_sentences(stored, tr), *later_sentences(stored, tr)):
+        yield tr("{campaign}: {text}", campaign=name, text=text)
     if not facts["mature"]:
         yield tr(
             "{name}: immature, {days} of {all} days have passed; the confidence intervals are sequential, so "
             "they hold at an early look too.",
             name=name, days=facts.get("days", "?"), all=facts.get("horizon_days", "?"),
-        )  # fmt: skip
-    if since := facts.get("policy_since"):
-        yield tr(
-            "{name}: the same customers were held out in each plan of the campaign since {day}, so the effect is that "
-            "of all these plans together.",
-            name=name, day=since,
         )  # fmt: skip
     contamination = facts.get("contamination", {})
     if contamination.get("contacted"):

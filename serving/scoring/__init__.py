@@ -6,6 +6,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "columns": ["SCORE_SCHEMA"],
+        "lifetime_totals": ["is_lifetime", "lifetime_lines", "lifetime_name", "reach_text"],
         "predictions": ["build_cohort", "load_champions", "model_features", "predict_cohort"],
         "resumable_run": ["remove_folder"],
         "run": ["score_customers"],

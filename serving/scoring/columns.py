@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from serving.scoring import value_tiers
+from training.artifact.reasons import REASON_TYPE
 
-REASON_TYPE = pa.struct(
-    [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
-)
 SCORE_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),

@@ -36,7 +36,17 @@ from serving.web.parts.output_reader import (
 )
 from serving.web.security import AccessGuard, Door
 from serving.web.template_environment import TEMPLATES, template_environment
-from serving.web.views import customer, customers, experiments, monitoring, over_time, overview, plan, segments
+from serving.web.views import (
+    customer,
+    customer_filter,
+    customers,
+    experiments,
+    monitoring,
+    over_time,
+    overview,
+    plan,
+    segments,
+)
 from serving.web.views.customers import PAGE
 
 View = Callable[[Site, Request], Response]
@@ -148,7 +158,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
     shared = {
         "path": request.url.path,
         "visitor": visitor(request),
-        "params": dict(request.query_params),
+        "params": {name: ",".join(request.query_params.getlist(name)) for name in request.query_params},
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
         "notes": notes_on_scores(site.config.task.timezone, at.manifest, at.cutoff, site.tr) if at else [],
@@ -193,13 +203,18 @@ def _segments(site: Site, request: Request) -> Response:
 
 def _customers(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
-    return _page(
-        site, request, "customers.html.j2",
-        context=context, want=filters, totals=customers.list_totals(site, context.at, filters), each=PAGE,
-        rows=customers.list_page(site, context.at, filters, context.money),
-        choices=customers.filter_choices(site, context.at), excel_rows=downloads.EXCEL_ROWS,
-    )  # fmt: skip
+    filters, errors = customer_filter.read_filter(request.query_params, context.money, site.tr)
+    content = {
+        "context": context, "want": filters, "errors": errors, "each": PAGE, "excel_rows": downloads.EXCEL_ROWS,
+        "choices": customers.filter_choices(site, context.at), "rows": [], "totals": {"customers": 0},
+        "possible": customer_filter.possible_columns(site, context.at, context.money),
+        "shown": customer_filter.shown_columns(site, context.at, filters, context.money),
+    }  # fmt: skip
+    if errors:  # the form stays as it was sent, and says which field to correct
+        return _page(site, request, "customers.html.j2", 400, **content)
+    content["totals"] = customers.list_totals(site, context.at, filters)
+    content["rows"] = customers.list_page(site, context.at, filters, context.money)
+    return _page(site, request, "customers.html.j2", **content)
 
 
 def _csv(site: Site, request: Request) -> Response:
@@ -212,7 +227,7 @@ def _xlsx(site: Site, request: Request) -> Response:
 
 def _listed(site: Site, request: Request) -> downloads.Listing:
     context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
+    filters = customer_filter.parse_filter(site, request.query_params, context.money)
     return downloads.customers_listing(site, context.at, filters, context.money)
 
 

@@ -8,9 +8,17 @@ __getattr__, __all__ = lazy_exports(
         "bundle": ["Levels", "LongerHorizon", "ModelBundle", "encode_levels"],
         "effect_modifiers": ["Columns", "Modifier", "learn_modifiers", "modifier_matrix"],
         "hierarchical_effects": ["HierarchicalEffects", "SMALLEST", "effect_shape", "forecast_of"],
+        "lifetime": ["Lifetime", "LifetimeHorizon", "NEVER", "anchored", "growth_at", "history", "profit_column"],
         "margin": ["Margin", "SMALLEST", "SURE", "Term"],
         "model_files": ["BundleError"],
-        "reasons": ["Wording", "hand_on_contributions", "largest_reasons", "rank_families", "read_shares"],
+        "reasons": [
+            "REASON_TYPE",
+            "Wording",
+            "hand_on_contributions",
+            "largest_reasons",
+            "rank_families",
+            "read_shares",
+        ],
         "score_parts": ["LinearForm", "ScorePart", "with_arm_columns"],
         "spread": ["Spread", "read_spread"],
         "uplift_bundle": [

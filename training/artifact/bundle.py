@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .lifetime import Lifetime, read_lifetime
 from .margin import Margin, Term
 from .model_files import (
     BundleError,
@@ -31,7 +32,7 @@ from .spread import Spread, read_spread
 
 FORMAT = 3
 MARGINS = ("gate", "spend")
-ADDED = frozenset({"lowest"})  # fields that models of earlier versions do not have: not written where they are None
+ADDED = frozenset({"lowest", "lifetime"})  # not in models of earlier versions: not written where they are None
 Levels = dict[str, tuple[str, ...]]
 
 
@@ -50,6 +51,11 @@ class LongerHorizon:
     gain: Margin
     log_level: float
     spread: Spread
+
+    @property
+    def days(self) -> int:
+        """Length of the horizon."""
+        return int(self.column.removeprefix("value_").removesuffix("d"))
 
     def log_gain(self, margin: np.ndarray) -> np.ndarray:
         """Log of the gain (n,) from its margin (n,)."""
@@ -74,6 +80,7 @@ class ModelBundle:
         longer: Gains from each value horizon to the next longer one, ascending; may be empty.
         facts: The model's origin: data fingerprint, training cutoffs, seed, parameters.
         levels: For each column of text, the levels that the trees distinguish, in the order of their codes.
+        lifetime: The expected spend beyond the horizon; None for 'churn', and in models of earlier versions.
     """
 
     kind: str
@@ -89,6 +96,7 @@ class ModelBundle:
     longer: tuple[LongerHorizon, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     levels: Levels = field(default_factory=dict)
+    lifetime: Lifetime | None = None
 
     @property
     def skill(self) -> bool:
@@ -112,7 +120,7 @@ class ModelBundle:
             Columns (n,) by name: churn_probability, and for a value model also value, value_low, value_high and
             value_at_risk (the mean loss because the customer may not return: value_at_risk + value is the spend if they
             surely returned); then value and interval over each longer horizon, such as value_180d, value_180d_low and
-            value_180d_high. The value never decreases with the horizon.
+            value_180d_high, and lifetime value (`Lifetime.predict`). The value never decreases with the horizon.
 
         Raises:
             BundleError: A column is missing, or has text instead of numbers or numbers instead of text.
@@ -124,13 +132,15 @@ class ModelBundle:
             return {"churn_probability": churn}
         spend, returns = np.exp(self.log_spend(self.spend.predict(X))), 1 / (1 + np.exp(log_odds))
         low, high = self.spread.interval(returns, spend)
+        longer = self._longer_values(X, returns * spend)
         return {
             "churn_probability": churn,
             "value": returns * spend,
             "value_low": low,
             "value_high": high,
             "value_at_risk": churn * spend,
-            **self._longer_values(X, returns * spend),
+            **longer,
+            **self._lifetime_values(X, {"value": returns * spend, **longer}),
         }
 
     def _longer_values(self, X: pa.Table, value: np.ndarray) -> dict[str, np.ndarray]:
@@ -140,6 +150,12 @@ class ModelBundle:
             low, high = step.spread.interval(np.ones_like(value), value)
             columns |= {step.column: value, f"{step.column}_low": low, f"{step.column}_high": high}
         return columns
+
+    def _lifetime_values(self, X: pa.Table, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.lifetime is None:
+            return {}
+        longer = {step.days: columns[step.column] for step in self.longer}
+        return self.lifetime.predict(X, {self.lifetime.horizon: columns["value"], **longer})
 
     def model_inputs(self, features: Any) -> pa.Table:
         """The bundle's columns of a feature table (n rows), in order: numbers as floats, text as codes of levels.
@@ -183,9 +199,10 @@ class ModelBundle:
             margins = {name: _read_margin(index.pop(name), name, texts) for name in MARGINS}
             spread = read_spread(index.pop("spread"))
             longer = tuple(_read_longer(step, texts) for step in index.pop("longer"))
+            lifetime = read_lifetime(index.pop("lifetime", None))
             index["features"] = tuple(index["features"])
             index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
-            model = cls(**margins, spread=spread, longer=longer, **index)
+            model = cls(**margins, spread=spread, longer=longer, lifetime=lifetime, **index)
             check_types(model)
         return model
 

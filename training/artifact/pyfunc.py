@@ -22,7 +22,7 @@ import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 LIST = "files.json"
-CODE = ("model_files", "margin", "spread", "bundle", "reasons", "phrases")  # each after those that it imports
+CODE = ("model_files", "margin", "spread", "lifetime", "bundle", "reasons", "phrases")  # after what each imports
 
 
 class RegularsModel(PythonModel):

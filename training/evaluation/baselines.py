@@ -106,6 +106,21 @@ def btyd_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     return btyd_fitted_on(test, test, horizon)
 
 
+def btyd_feature_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
+    """BG/NBD with Gamma-Gamma as among the features: fitted on all customers at the cutoff, active ones as well.
+
+    Args:
+        train: Not used.
+        test: The rows to predict (n).
+        horizon: Not used: it is that of the features.
+
+    Returns:
+        Predictions for the test rows.
+    """
+    value = test.column("amount_expected") if _has_money(test) else None
+    return Prediction(1 - test.column("return_probability"), value)
+
+
 def btyd_fitted_on(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """BG/NBD with Gamma-Gamma, fitted on the history of some customers and applied to others.
 
@@ -158,6 +173,12 @@ BASELINES: dict[str, Baseline] = {
     "BG/NBD and Gamma-Gamma": btyd_baseline,
     PLAIN_LIGHTGBM: lightgbm_baseline,
 }
+
+
+LAPSED_BASELINES: dict[str, Baseline] = {
+    **BASELINES,
+    "BG/NBD and Gamma-Gamma": btyd_feature_baseline,
+}  # of lapsed customers: fitted on them alone, BG/NBD would take long silences for usual ones
 
 
 def _btyd_inputs(rows: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

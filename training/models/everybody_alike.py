@@ -14,9 +14,10 @@ import numpy as np
 
 from features.snapshots.build import Snapshots
 from training.artifact.bundle import LongerHorizon, ModelBundle
+from training.artifact.lifetime import Lifetime
 from training.artifact.margin import SURE, Margin
 from training.artifact.spread import Spread
-from training.data.time_split import out_of_time_folds, sample_at, training_sample
+from training.data.time_split import Sample, out_of_time_folds, sample_at, training_sample
 from training.models.calibration import LaterCutoffs, fit_level
 from training.models.intervals import fit_spread
 from training.models.longer_horizons import nonnegative_gains, value_over
@@ -62,7 +63,20 @@ def fit_everybody_alike(bundle: ModelBundle, snapshots: Snapshots, inside: float
         [everybody * (1 - share)], [everybody * spend], [rows.spend], inside, _level_error(snapshots, cutoffs, inside)
     )
     longer = tuple(_fit_longer(bundle, place, snapshots, cutoffs, spread) for place in range(len(bundle.longer)))
-    return replace(alike, spend=_constant(np.log(spend)), log_level=0.0, spread=spread, longer=longer)
+    spending = replace(alike, spend=_constant(np.log(spend)), log_level=0.0, spread=spread, longer=longer)
+    return replace(spending, lifetime=_alike_lifetime(bundle, rows))
+
+
+def _alike_lifetime(bundle: ModelBundle, rows: Sample) -> Lifetime | None:
+    """The lifetime of the other model with the mean growth of all customers."""
+    lifetime = bundle.lifetime
+    if lifetime is None:
+        return None
+    X = bundle.model_inputs(rows.features)
+    value = bundle.predict(rows.features)["value"]
+    growth = np.cumsum(lifetime.gains(X, {lifetime.horizon: value}).sum(axis=0)) / value.sum()
+    table = ((tuple(float(x) for x in growth),),)
+    return replace(lifetime, purchases=(0.0,), ages=(1.0,), growth=table, anchor=1.0)
 
 
 def _constant(margin: float) -> Margin:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from features.config.load import Config
 from features.snapshots.build import Snapshots
+from features.task import LapsedCohort
 from training.artifact.bundle import ModelBundle
 from training.evaluation import longer_horizons, metrics
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
@@ -96,6 +97,10 @@ def _purpose(fitted: FittedModels, snapshots: Snapshots) -> str:
     task = snapshots.task
     if task.contractual:
         member = "with a running subscription term at the cutoff"
+    elif isinstance(task.cohort, LapsedCohort):
+        member = (
+            f"whose last purchase is more than {task.cohort.silent_for} and at most {task.cohort.active_within} old"
+        )
     else:
         member = f"who made a purchase within the {task.cohort.active_within} before the cutoff"
     longer = [str(task.longer[step.column]) for step in fitted.value.longer] if fitted.value else []

@@ -18,6 +18,7 @@ from serving.charts.cells import waterfall_bar
 from serving.charts.lines import TimeSeries, line_chart
 from serving.language.feature_phrases import config_features
 from serving.language.formats import NumberFormat, format_share
+from serving.scoring.lifetime_totals import is_lifetime, lifetime_name, reach_text
 from serving.segmentation.affinity import offered_kinds
 from serving.web.parts.output_reader import (
     ROWS,
@@ -74,6 +75,8 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
     return {
         "row": row,
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
+        "lifetime": [_lifetime(site, name, row) for name in at.columns if is_lifetime(name)],
+        "reach": reach_text(at.manifest, site.tr),
         "waterfalls": list(_waterfalls(site, at, row, False)),
         "has_contributions": bool(at.manifest.contributions),
         "past": _past(site, customer, form, money),
@@ -167,6 +170,11 @@ def _is_longer(name: str) -> bool:
 
 def _longer(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"days": int(name[6:-1]), "value": row[name], "low": row.get(f"{name}_low"), "high": row.get(f"{name}_high")}
+
+
+def _lifetime(site: Site, name: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    title = lifetime_name(name, site.tr)
+    return {"title": title, "value": row[name], "low": row.get(f"{name}_low"), "high": row.get(f"{name}_high")}
 
 
 def _waterfalls(site: Site, at: ScoredCutoff, row: Mapping[str, Any], every: bool) -> Iterator[dict[str, Any]]:

@@ -26,6 +26,8 @@ def _belief(action: str, gain: float | None, error: float, worth: float | None) 
 PAYS, FAILS = _belief("mail", 2.0, 0.5, 0.99), _belief("sms", -2.0, 0.5, 0.01)
 OPEN, WIDER = _belief("call", 0.1, 0.5, 0.6), _belief("visit", 0.1, 2.0, 0.55)
 NEVER = _belief("gift", None, 0.0, None)
+UNTRIED = replace(_belief("letter", 3.0, 0.5, 0.99), campaigns=0)  # believed by what was measured of others
+CLAIMED = replace(_belief("note", 3.0, 0.5, 0.99), campaigns=0, observational=True)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,8 @@ NEVER = _belief("gift", None, 0.0, None)
         ((MEASURED,), (PAYS, OPEN, WIDER), CampaignStep("test", action="visit")),
         ((PLAN,), (NEVER,), CampaignStep("wait", PLAN.name, day="2024-03-31")),
         ((MEASURED,), (PAYS, FAILS), CampaignStep("go on", action="mail")),
+        ((MEASURED,), (PAYS, UNTRIED), CampaignStep("test", action="letter")),
+        ((MEASURED,), (PAYS, CLAIMED), CampaignStep("test", action="note")),
         ((MEASURED,), (FAILS,), CampaignStep("stop")),
     ],
 )
@@ -47,6 +51,6 @@ def test_the_rule(campaigns: tuple[Campaign, ...], beliefs: tuple[ActionBelief, 
 
 
 def test_verdicts() -> None:
-    assert [verdict(each) for each in (PAYS, FAILS, OPEN, NEVER)] == [
-        "pays", "does not pay", "undecided", "never measured",
+    assert [verdict(each) for each in (PAYS, FAILS, OPEN, NEVER, UNTRIED, CLAIMED)] == [
+        "pays", "does not pay", "undecided", "never measured", "never measured", "observational",
     ]  # fmt: skip

@@ -92,7 +92,7 @@ def test_text_json_and_csv_say_the_same(executed: ExecutedPlanCase, overview: Ca
 def test_campaigns_are_shown_in_chinese(overview: CampaignOverview) -> None:
     tr = get_language("zh")
     assert [row["status"] for row in campaign_rows(overview, tr)] == ["可以衡量", "实测"]
-    assert {row["verdict"] for row in belief_rows(overview, tr)} == {"尚无定论"}
+    assert {row["verdict"] for row in belief_rows(overview, tr)} == {"尚无定论", "从未衡量"}
     assert next(iter(next_step_sentences(overview, tr))).startswith("接下来请测试")
 
 

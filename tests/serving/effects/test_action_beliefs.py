@@ -75,3 +75,13 @@ def test_a_dose_that_was_never_tried_is_believed_to_lie_on_the_curve_of_the_othe
     measured = [("a", _measured("m10", 2.0, 0.3)), ("b", _measured("m40", 4.0, 0.3))]
     low, middle, high = (belief.effect or 0.0 for belief in believe_actions(doses, 0.5, measured, None, 0.8))
     assert low < middle < high and middle - low > (high - low) / 3
+
+
+def test_observational_effects_are_shown_as_such_and_update_no_belief() -> None:
+    evidence = {name: {"value": {"base": 20.0, "average": 9.0, "error": 0.2}} for name in ACTIONS}
+    model = UpliftManifest(cutoff="2024-04-01", customers=1, rows=1, sha256="", model="m", source="observational",
+                           evidence=evidence)  # type: ignore[arg-type]  # fmt: skip
+    measured = [("a", _measured("mail", 4.0, 0.2))]
+    mail, call = believe_actions(ACTIONS, 0.5, measured, model, 0.8)
+    assert mail == believe_actions(ACTIONS, 0.5, measured, None, 0.8)[0] and not mail.observational
+    assert call.observational and call.campaigns == 0 and (call.effect or 0) > 8

@@ -52,7 +52,7 @@ def test_a_pilot_says_so_first_and_names_what_it_leaves_out() -> None:
     sentences = _sentences(pilot=True, observational=12, not_tried=["letter"])
     assert sentences[0].startswith("Nothing is known yet") and sentences[0].endswith("measures it: mail vs call.")
     assert "observational" in sentences[1] and "12" in sentences[1]
-    assert sentences[-1] == "The budget does not suffice for these too: letter."
+    assert sentences[-1] == "Customers and budget do not suffice to try these too: letter."
 
 
 def test_chinese() -> None:

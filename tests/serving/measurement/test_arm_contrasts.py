@@ -156,3 +156,18 @@ def test_arms_that_all_get_something_are_no_evidence_of_an_effect(tmp_path: Path
     assert {row["family"] for row in measured.facts["effects"]} == {"pair"}
     assert measured.facts["customers"]["held_out"] == 0 and not plans_as_contacts(config).num_rows
     assert past_effects(config, measured.plan.cutoff.replace(month=12), "return", ()) == ()
+
+
+def test_nothing_is_learned_from_arms_of_other_sizes_than_drawn(tmp_path: Path) -> None:
+    """Customers of one arm vanish from the log: a sample-ratio mismatch."""
+    config = make_executed_experiment(tmp_path, lost="mail")
+    measured = measure_plan(config, str(CUTOFF), other_log=True)
+    assert measured.sample_ratio_mismatch
+    text = measurement_text(measured)
+    assert "ALARM: sample-ratio mismatch" in text and "Nothing is learned from it: sample-ratio mismatch" in text
+    assert not plans_as_contacts(config).num_rows
+    assert past_effects(config, measured.plan.cutoff.replace(month=12), "return", ()) == ()
+    overview = list_campaigns(config)
+    assert all(belief.effect is None for belief in overview.beliefs) and not overview.experiments
+    listed = campaigns_text(overview)
+    assert "measured; does not count" in listed and "Nothing is learned from it: sample-ratio mismatch" in listed

@@ -22,7 +22,7 @@ def executed_plan(
     back = rng.random(customers) > churn
     known = {"before": usual * rng.lognormal(0, 1, customers), "churn_probability": churn, "value": (1 - churn) * usual}
     columns: dict[str, Any] = {
-        "plan": SimpleNamespace(manifest=SimpleNamespace(holdout={"seed": seed}, margin=0.5)),
+        "plan": SimpleNamespace(manifest=SimpleNamespace(holdout={"seed": seed}, margin=0.5, experiment=None)),
         "actions": ("mail", "call"),
         "segment": np.array([f"s{number}" for number in rng.integers(segments, size=customers)]),
         "eligible": np.ones(customers, bool),

@@ -110,7 +110,7 @@ def test_impossible_tests_are_refused(config: Config, options: dict[str, Any], e
 def test_without_any_evidence_the_plan_is_a_pilot(tmp_path: Path) -> None:
     write_parquet(tmp_path, "contacts", [EARLIER])
     sections = {"plan": {"margin": 0.5, "actions": ACTIONS}, "contacts": CONTACTS}
-    plan = make_plan(make_scored(tmp_path, sections), CUTOFF)
+    plan = make_plan(make_scored(tmp_path, sections), CUTOFF, detect=0.3)
     facts = plan.manifest.experiment
     assert facts is not None and facts["pilot"] and facts["order"] == ["mail", "call", NOTHING]
     assert plan.campaign == "retention" and set(_frame(plan).source.dropna()) == {"unknown"}
@@ -123,7 +123,7 @@ def test_a_pilot_tries_what_the_budget_suffices_for(tmp_path: Path) -> None:
     plan = make_plan(make_scored(tmp_path, {"plan": {"margin": 0.5, "actions": ACTIONS}}), CUTOFF, 50.0)
     assert plan.manifest.experiment is not None
     assert plan.manifest.experiment["not_tried"] == ["call"] and set(plan.manifest.actions) == {"mail"}
-    assert "The budget does not suffice for these too: call." in plan_text(plan)
+    assert "Customers and budget do not suffice to try these too: call." in plan_text(plan)
 
 
 @pytest.mark.parametrize("stated", ["save_rate", "contacts"])

@@ -424,7 +424,7 @@ def test_observational_effects_are_marked(tmp_path: Path) -> None:
     _write_effects(config, _measured_rows(300, source="observational"))
     plan = make_plan(config, CUTOFF, budget=20.0)
     assert set(_frame(plan).source.dropna()) <= {"observational", "assumed"}
-    assert "OBSERVATIONAL, not measured in a randomised trial" in plan_text(plan)
+    assert "NOTE: Observational, not measured: the contacts from which the effects of" in plan_text(plan)
 
 
 def test_a_plan_and_its_measurement_open_the_log_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,3 +52,9 @@ def test_actions_without_evidence() -> None:
     assert "sms: +1.00 percentage points of return" in sms and "unproven = true), so its posterior mean counts" in sms
     chinese = list(evidence_sentences(_facts(actions=actions), FORM, get_language("zh")))
     assert len(chinese) == 2 and all("没有证据" in each for each in chinese)
+
+
+def test_observational_effects_are_said_to_be_no_measurement() -> None:
+    actions = {"mail": {"source": "observational", "evidence": None}, "sms": {"source": "measured", "evidence": None}}
+    (sentence,) = evidence_sentences(_facts(actions=actions), FORM, ENGLISH)
+    assert sentence.startswith("Observational, not measured: the contacts from which the effects of mail were")

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from features.config.load import Config, parse_config
 from features.errors import DataError, UsageError
 from serving.scoring import chunks, predictions
-from serving.scoring.columns import SCORE_SCHEMA
+from serving.scoring.columns import EXTRA_COLUMNS_AT, SCORE_SCHEMA
 from serving.scoring.predictions import load_champions
 from serving.scoring.run import score_customers
 from serving.scoring.score_tables import Scores, read_scores
 from tests.shop import make_shop
 from training.train import TrainingRun, train_models
 
+LIFETIME = ("value_12m", "value_24m", "value_36m", "lifetime_value")
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?%?")
 
 
@@ -41,7 +43,10 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 
 
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
-    assert scores.table().schema == SCORE_SCHEMA
+    schema = scores.table().schema
+    years = [f"{name}{end}" for name in LIFETIME for end in ("", "_low", "_high")]
+    assert schema.names[EXTRA_COLUMNS_AT : EXTRA_COLUMNS_AT + len(years)] == years
+    assert pa.schema([field for field in schema if field.name not in years]) == SCORE_SCHEMA
     assert (
         SCORE_SCHEMA.names
         == (
@@ -64,6 +69,9 @@ def test_the_numbers_agree_with_each_other(scores: Scores) -> None:
     stays = table.value / (1 - table.churn_probability)
     np.testing.assert_allclose(table.value + table.value_at_risk, stays, rtol=1e-9)
     assert (table.value_low.le(table.value) & table.value.le(table.value_high)).all()
+    for shorter, longer in zip(("value", *LIFETIME), LIFETIME, strict=False):
+        assert table[shorter].le(table[longer]).all()
+        assert (table[f"{longer}_low"].le(table[longer]) & table[longer].le(table[f"{longer}_high"])).all()
     assert set(table.churn_model) == {"shop-churn/1"}
     assert set(table.value_model) == {"shop-value/1"}
 

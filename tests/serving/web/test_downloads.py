@@ -16,7 +16,7 @@ import pytest
 from features.config.load import Config
 from serving.web import downloads
 from serving.web.parts.output_reader import open_site, read_scored_cutoff
-from serving.web.views.customers import CustomerFilter
+from serving.web.views.customer_filter import CustomerFilter
 from serving.web.views.plan import plan_names
 from tests.webpages import HOSTILE, app_of, fetch, numbers
 
@@ -41,7 +41,10 @@ def test_csv_is_the_whole_list_in_its_order(app: Any, webpages: Config) -> None:
     rows, known = table(answer.text), numbers(webpages)
     expected = sorted((v for v, s in zip(known["value"], known["segment"], strict=True) if s == "keep"), reverse=True)
     assert [float(row["value"]) for row in rows] == pytest.approx(expected)
-    assert rows[0]["churn_reasons"].startswith("last order <9> days ago (") and rows[0]["cutoff"] == "2024-03-01"
+    assert rows[0]["reason"] == "last order <9> days ago" and rows[0]["cutoff"] == "2024-03-01"
+    chosen = table(fetch(app, "/customers.csv?cols=churn_reasons&cols=tier").text)
+    assert set(chosen[0]) == {"customer_id", "cutoff", "tier", "churn_reasons"}
+    assert chosen[0]["churn_reasons"].startswith("last order <9> days ago (")
 
 
 def test_the_list_has_the_action_of_the_live_plan_in_page_and_file(app: Any) -> None:

