@@ -70,10 +70,12 @@ def init(path: str, source: str, table: str) -> None:
 
 @cli.command(epilog="Example: regulars check --leaks")
 @click.option("--leaks", is_flag=True, help="Also prove that no feature uses the future: change it and compare.")
+@click.option("--second-orders", is_flag=True, help="Also say how many first-time buyers order again, and which.")
 @click.pass_obj
-def check(path: str, leaks: bool) -> None:
+def check(path: str, leaks: bool, second_orders: bool) -> None:
     """Audit the data: what it contains, which rows are set aside and why, what must be fixed."""
     from features.audit import audit
+    from serving.further_checks import further_checks
 
     config = load_config(path)
     report, target = audit.check_log(config)
@@ -81,13 +83,8 @@ def check(path: str, leaks: bool) -> None:
     if report.breaches:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
-    if leaks:
-        from features.snapshots import leakage
-
-        trials, proof = leakage.check_leaks(config)
-        click.echo(f"\n{leakage.leaks_text(trials)}")
-        if leaking := sorted({name for trial in trials for name, _ in trial.leaks}):
-            raise RefusedError(f"{', '.join(leaking)} would change with the future: see above and {proof}")
+    for text in further_checks(config, leaks, second_orders):
+        click.echo(f"\n{text}")
     close_command(str(target), "regulars train", path)
 
 
@@ -250,15 +247,19 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
 @click.option("--campaign", help="Name of the plan, which takes the place of other plans of the cutoff.")
+@click.option("--only", multiple=True, help="Plan for this segment, tier or stage only; may be given several times.")
+@click.option("--share", is_flag=True, help="Move money between the live campaigns of the cutoff, by one price.")
 @click.option("--test", metavar="ARMS", help="An experiment: 'mail vs call', 'mail vs nothing', 'channel x depth'.")
 @click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan's manifest as one JSON object instead of text.")
 @click.pass_obj
-def plan(path: str, cutoff: date, as_json: bool, **options: Any) -> None:
+def plan(path: str, cutoff: date, as_json: bool, share: bool, **options: Any) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
-    from serving.planning.plan import make_plan
-    from serving.planning.text import plan_text
+    from serving.campaigns.sharing import share_money, shared_plans_text
+    from serving.planning import make_plan, plan_text
 
+    if share:
+        return click.echo(shared_plans_text(share_money(load_config(path), cutoff, options["budget"])))
     result = make_plan(load_config(path), cutoff, **options)
     click.echo(json_line(result.manifest.to_dict()) if as_json else plan_text(result))
     if not as_json:
