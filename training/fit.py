@@ -116,13 +116,16 @@ class FittedModels:
         return OutOfTimePredictions(self.truth, self.predictions, self.split.test.test)
 
 
-def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) -> FittedModels:
+def fit_models(
+    snapshots: Snapshots, config: Config, *, resume: bool = False, latest: Snapshots | None = None
+) -> FittedModels:
     """Tunes, evaluates and fits the models of a business.
 
     Args:
         snapshots: Of every mature cutoff, with labels.
         config: Seeds, trials, interval.
         resume: Whether to continue an interrupted tuning of the same data.
+        latest: The newest customers, without labels, from whom lifetime value is forecast; see `with_lifetime`.
 
     Returns:
         The fitted models with their evaluation.
@@ -133,10 +136,12 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     split = time_splits(snapshots.cutoffs, snapshots.task.horizon)
     _check_outcomes(snapshots, split)
     with threadpool_limits(1, user_api="blas"):  # BLAS sums depend on the number of threads
-        return _fit_models(snapshots, split, config, resume)
+        return _fit_models(snapshots, split, config, resume, latest)
 
 
-def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) -> FittedModels:
+def _fit_models(
+    snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool, latest: Snapshots | None
+) -> FittedModels:
     tuned, baselines = _tune_and_predict_baselines(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
     fitted: FittedBefore = {}
@@ -156,7 +161,7 @@ def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: 
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
-        value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs)
+        value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs, latest)
         evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
@@ -207,12 +212,12 @@ def _uncalibrated_note(evaluated: ModelBundle, final: ModelBundle) -> str:
 
 
 def _with_later_value(
-    value: ModelBundle | None, snapshots: Snapshots, config: Config, cutoffs: Sequence[date]
+    value: ModelBundle | None, snapshots: Snapshots, config: Config, cutoffs: Sequence[date], latest: Snapshots | None
 ) -> tuple[ModelBundle | None, tuple[str, ...]]:
     """The final value model with its longer horizons and lifetime value, and notes on both."""
     known = (cutoffs, snapshots.labels_end)
     value, notes = with_longer_horizons(value, snapshots, config, *known)
-    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known)
+    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known, latest)
     return value, (*notes, *lifetime_notes)
 
 

@@ -143,12 +143,11 @@ def train_models(
             return _train_winback_alone(log, config)
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs) if config.has_value else ()
-        rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
+        rows, latest = _build_rows(log, config, choice)
         lapsed = build_lapsed_snapshots(log, winback_rows(config)) if which == "all" else None
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
-    fitted = _fit_or_explain(rows, business, config, resume)
+    fitted = _fit_or_explain(rows, latest, business, config, resume)
     groups = evaluate_fairness(fitted.out_of_time, attributes, config.training)
     kinds = ("churn", "value") if which == "all" else (which,)
     record = run_record.save_training_record(
@@ -184,10 +183,21 @@ def _train_winback(lapsed: Snapshots | None, config: Config) -> WinbackTraining:
     return WinbackTraining(settled, f"{winback_text(made.fitted)}; {outcome}", made.fitted)
 
 
-def _fit_or_explain(rows: Snapshots, business: Business, config: Config, resume: bool) -> FittedModels:
+def _build_rows(log: Log, config: Config, choice: RowChoice) -> tuple[Snapshots, Snapshots | None]:
+    """The rows to learn from and, for lifetime value, the newest customers; None if it is not wanted."""
+    if not (config.has_value and config.lifetime.months) or config.task.to_task().contractual:
+        return build.build_snapshots(log, choice=choice), None
+    spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs)
+    rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
+    return rows, build.build_snapshots(log, choice=replace(choice, cutoffs=(rows.end,)), with_labels=False)
+
+
+def _fit_or_explain(
+    rows: Snapshots, latest: Snapshots | None, business: Business, config: Config, resume: bool
+) -> FittedModels:
     """As `fit_models`; if there is too little to learn from, it says when customer ids look like order numbers."""
     try:
-        return fit_models(rows, config, resume=resume)
+        return fit_models(rows, config, resume=resume, latest=latest)
     except DataError as problem:
         with opened(business) as log, log.stages() as (engine, tables):
             hints = order_number_notes(id_facts(tables, config, engine), tables)

@@ -230,6 +230,7 @@ class Measurement(Manifest):
         withheld: Groups that are too small for a row, and how many customers held out would do.
         counted_up_to: By outcome, how much one customer counts in adjusted effects.
         experiment: For an experiment its test, its arms and the difference of their gains; None for other plans.
+        later: The effects on value after the horizon, at two and four horizons, as far as the log reaches.
         overlap: Later plans within the horizon, and the shares of both groups whom their actions reach.
     """
 
@@ -256,6 +257,7 @@ class Measurement(Manifest):
     superseded_by: str | None = None
     experiment: dict[str, Any] | None = None
     overlap: dict[str, Any] | None = None
+    later: Rows = []
 
     @property
     def refused_because(self) -> tuple[str, ...]:

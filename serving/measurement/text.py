@@ -11,6 +11,7 @@ from serving.language.formats import NumberFormat, format_money
 from serving.language.messages import Language, get_language
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, PLAIN, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
+from serving.measurement.later_wording import later_sentences
 from serving.measurement.measure import PlanMeasurement
 from serving.measurement.refusals import refusal_sentences
 
@@ -26,10 +27,18 @@ def measurement_text(measured: PlanMeasurement) -> str:
     """Return a measurement as text."""
     facts = measured.facts
     if facts.get("experiment"):
-        parts = [_head(measured), _exposure(facts), _sample_ratio(facts), *_arms(measured), _notes(facts)]
+        parts = [
+            _head(measured),
+            _exposure(facts),
+            _sample_ratio(facts),
+            *_arms(measured),
+            _later(facts),
+            _notes(facts),
+        ]
         return "\n\n".join("\n".join(part) for part in parts if part)
     parts = [
-        _head(measured), _exposure(facts), _sample_ratio(facts), *_effects(facts), _returns(facts), _notes(facts),
+        _head(measured), _exposure(facts), _sample_ratio(facts), *_effects(facts), _returns(facts), _later(facts),
+        _notes(facts),
     ]  # fmt: skip
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -312,6 +321,12 @@ def _returns_of(label: str, figures: Facts, returned: str) -> Iterator[str]:
 def _with_interval(figures: list[float], form: str) -> str:
     middle, low, high = (format(value, form) for value in figures)
     return f"{middle} ({low} to {high})"
+
+
+def _later(facts: Facts) -> list[str]:
+    """Whether effects last, as far as the log reaches beyond the horizon."""
+    sentences = list(later_sentences(Measurement.model_validate(facts), _tr(facts)))
+    return ["after the horizon (95% confidence intervals)", *(f"  {each}" for each in sentences)] if sentences else []
 
 
 def _notes(facts: Facts) -> list[str]:

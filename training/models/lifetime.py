@@ -74,7 +74,12 @@ def label_spans(horizon: Window, config: LifetimeConfig, cutoffs: Sequence[date]
 
 
 def with_lifetime(
-    bundle: ModelBundle | None, snapshots: Snapshots, config: LifetimeConfig, cutoffs: Sequence[date], known_by: date
+    bundle: ModelBundle | None,
+    snapshots: Snapshots,
+    config: LifetimeConfig,
+    cutoffs: Sequence[date],
+    known_by: date,
+    latest: Snapshots | None = None,
 ) -> tuple[ModelBundle | None, tuple[str, ...]]:
     """Extends a value model to lifetime value.
 
@@ -84,6 +89,8 @@ def with_lifetime(
         config: The reported horizons.
         cutoffs: The only cutoffs that are used.
         known_by: Labels that end after this day are not used.
+        latest: The newest customers, whose labels nobody knows yet: the forecast starts from them. None: from those of
+            the newest cutoff.
 
     Returns:
         The model with lifetime value, and notes in words: how far it can see, or why it is left out.
@@ -95,7 +102,8 @@ def with_lifetime(
     cohorts = [cohort for c in spread_evenly(cutoffs) if (cohort := read_cohort(snapshots, c, known_by))]
     if not cohorts:
         return bundle, (f"lifetime value is left out: no cutoff has {FEWEST_ROWS} customers of whom spend is expected",)
-    lifetime = fit_lifetime(bundle, bundle.spread, snapshots, config, cohorts)
+    newest = read_cohort(latest, latest.cutoffs[0], known_by) if latest and latest.rows.num_rows else None
+    lifetime = fit_lifetime(bundle, bundle.spread, config, cohorts, newest or cohorts[-1])
     return replace(bundle, lifetime=lifetime), (reach_note(lifetime),)
 
 
@@ -118,7 +126,7 @@ def reach_note(lifetime: Lifetime) -> str:
 
 
 def fit_lifetime(
-    bundle: ModelBundle, spread: Spread, snapshots: Snapshots, config: LifetimeConfig, cohorts: Sequence[BuyingCohort]
+    bundle: ModelBundle, spread: Spread, config: LifetimeConfig, cohorts: Sequence[BuyingCohort], newest: BuyingCohort
 ) -> Lifetime:
     """Fits growth beyond the horizon, its level and the intervals.
 
@@ -127,20 +135,20 @@ def fit_lifetime(
     Args:
         bundle: The value model, with its longer horizons.
         spread: The spread of its value.
-        snapshots: Where the cohorts are from.
         config: The reported horizons.
-        cohorts: Ascending; the forecast starts from the newest one, a horizon later.
+        cohorts: Past ones with known outcomes, ascending.
+        newest: The customers that the forecast starts from.
 
     Returns:
         The fitted lifetime value.
     """
-    newest, horizon = cohorts[-1], snapshots.task.horizon.days
+    horizon = newest.horizon
     reported = {f"value_{m}m": days for m in config.months if (days := month_days(m)) >= horizon}
     labelled = {step.days: step.spread.level_error for step in bundle.longer}
     ends = _period_ends(horizon, [*reported.values(), *labelled])
     alike = [cohort for cohort in cohorts if cohort.model.penalised <= newest.model.penalised]
     aged = [one for cohort in alike for one in age_forecasts(cohort, ANCHOR)]
-    aging = forecast_aging(aged, newest.day + horizon, horizon, ends, list(slowing_room(newest, ends)))
+    aging = forecast_aging(aged, newest.day, horizon, ends, list(slowing_room(newest, ends)))
     value = bundle.predict(newest.features)["value"]
     growth, tails = _levelled_growth(newest, value, ends, aging)
     errors = dict(zip(ends, _total_errors(value.sum(), tails, spread.level_error, aging.errors), strict=True))
@@ -151,7 +159,7 @@ def fit_lifetime(
     )
     return Lifetime(
         horizon=horizon,
-        window=snapshots.task.windows[-1].days,
+        window=newest.window,
         days=ends,
         purchases=PURCHASES,
         ages=AGES,

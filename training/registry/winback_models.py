@@ -9,9 +9,10 @@ FADE = "fade"  # fact of a win-back model: by which power of the silence the odd
 
 
 def winback_config(config: Config) -> Config:
-    """Return the config of the business whose customers are the lapsed ones: another name, and no tuning."""
+    """Return the config of the business whose customers are the lapsed ones: another name, no tuning, no lifetime."""
     training = config.training.model_copy(update={"trials": 0})
-    return config.model_copy(update={"name": f"{config.name}-{SUFFIX}", "training": training})
+    lifetime = config.lifetime.model_copy(update={"months": ()})
+    return config.model_copy(update={"name": f"{config.name}-{SUFFIX}", "training": training, "lifetime": lifetime})
 
 
 def winback_kind(config: Config) -> str:

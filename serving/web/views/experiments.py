@@ -13,6 +13,7 @@ from serving.campaigns.wording import belief_rows, campaign_rows, finding_senten
 from serving.charts.cells import interval_cell
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_, Language
+from serving.measurement.later_wording import later_sentences
 from serving.measurement.refusals import refusal_sentences
 from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest
 from serving.web.views.plan import plan_names
@@ -71,6 +72,7 @@ def _experiment(name: str, facts: Measurement, tr: Language) -> dict[str, Any]:
         "facts": facts,
         "outcomes": [outcome for outcome in outcomes if outcome],
         "checks": list(_checks(facts, tr)),
+        "later": list(later_sentences(facts, tr)),
         "returns": [_returns(which, returns, tr) for which, returns in facts.returns.items() if returns.get("gain")],
     }
 
