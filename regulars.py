@@ -118,6 +118,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     `uplift` instead trains the model of what each action of [contacts] changes, and for whom.
     """
     from training import train as room
+    from training.evaluation.grade import evaluation_figures
     from training.registry import promotion_gates
 
     if which == "uplift":
@@ -127,7 +128,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     else:
         say = partial(click.echo, err=True)
         settled = trained = room.train_models(load_config(path), which, resume=resume, quick=quick, report_line=say)
-        show(room.training_run_text(trained), room.training_figures(trained.fitted))
+        show(room.training_run_text(trained), evaluation_figures(trained.fitted.evaluation))
     if compare:
         show(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:

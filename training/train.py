@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -256,16 +256,6 @@ def training_text(fitted: FittedModels) -> str:
     notes = [*fitted.shortfalls, *fitted.notes]
     lines += ["", *(f"note: {note}" for note in notes)] if notes else []
     return "\n".join(lines)
-
-
-def training_figures(fitted: FittedModels) -> dict[str, Any]:
-    """The grade and our metrics at the last cutoff with their intervals, as values of JSON."""
-    metrics, grade = fitted.evaluation.metrics, grade_evaluation(fitted.evaluation)
-    last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all") & (metrics.model == OURS)]
-    last = last[last[["value", "low", "high"]].notna().all(axis=1)]
-    figures = {row.metric: [float(end) for end in (row.value, row.low, row.high)] for row in last.itertuples()}
-    graded = None if grade is None else {"letter": grade.letter, **asdict(grade)}
-    return {"evaluated_at": str(fitted.split.test.test), "grade": graded, "metrics": figures}
 
 
 def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
