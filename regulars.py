@@ -253,14 +253,18 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.option("--cutoff", type=DAY, required=True, help="A scored cutoff.")
 @click.option("--budget", type=float, help="Most money to spend; by default the config's.")
 @click.option("--campaign", help="Name of the plan, which takes the place of other plans of the cutoff.")
+@click.option("--only", multiple=True, help="Plan for this segment, tier or stage only; may be given several times.")
+@click.option("--share", is_flag=True, help="Move money between the live campaigns of the cutoff, by one price.")
 @click.option("--test", metavar="ARMS", help="An experiment: 'mail vs call', 'mail vs nothing', 'channel x depth'.")
 @click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
 @click.pass_obj
-def plan(path: str, cutoff: date, **options: Any) -> None:
+def plan(path: str, cutoff: date, share: bool, **options: Any) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
-    from serving.planning.plan import make_plan
-    from serving.planning.text import plan_text
+    from serving.campaigns.sharing import share_money, shared_plans_text
+    from serving.planning import make_plan, plan_text
 
+    if share:
+        return show(shared_plans_text(share_money(load_config(path), cutoff, options["budget"])))
     result = make_plan(load_config(path), cutoff, **options)
     show(plan_text(result), result.manifest.to_dict())
     close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)

@@ -8,6 +8,7 @@ from features.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from serving.campaigns.overview import list_campaigns
+    from serving.campaigns.sharing import share_money
     from serving.customer_explanations import explain_changes, explain_customers
     from serving.demo import prepare_demo
     from serving.measurement.measure import measure_plan
@@ -28,6 +29,7 @@ __getattr__, __all__ = lazy_exports(
     __name__,
     {
         "campaigns.overview": ["list_campaigns"],
+        "campaigns.sharing": ["share_money"],
         "customer_explanations": ["explain_changes", "explain_customers"],
         "demo": ["prepare_demo"],
         "measurement.measure": ["measure_plan"],

@@ -27,6 +27,7 @@ from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
 from training.evaluation.grade import grade_evaluation, grade_text
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
+from training.evaluation.return_times import return_time_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
 from training.models.lifetime import label_spans
@@ -251,6 +252,8 @@ def training_text(fitted: FittedModels) -> str:
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
         lines.append(f"{title:<26}{cell:<34}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
+    if timing := return_time_lines(fitted.evaluation, fitted.split.test.test):
+        lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
     notes = [*fitted.shortfalls, *fitted.notes]
@@ -282,7 +285,7 @@ def _tuning_line(kind: str, tuned: TuningResult) -> str:
     """The result of tuning, the check on a later cutoff, and the most important parameters."""
     important = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
     loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
-    later = ""
+    later = "" if tuned.gained else "; nothing but chance was gained, so the defaults are kept"
     if tuned.later:
         verdict = "so the tuned parameters are used" if tuned.kept else "so the defaults are kept"
         later = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"

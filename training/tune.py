@@ -64,9 +64,10 @@ class TuningResult:
         trials: All trials in their order.
         importance: Share of the variance of the first part's loss over the trials that each parameter explains (fANOVA:
             Hutter, Hoos and Leyton-Brown, ICML 2014), largest first; empty if there are few trials.
-        kept: Whether the parameters also beat the defaults on a later cutoff that no trial had seen; if False, the
-            defaults are used.
-        later: Loss of the defaults and of these parameters there; None if there was no such cutoff.
+        gained: Whether any trial was better than the defaults by more than chance.
+        kept: Whether they were also better on a later cutoff that no trial had seen, by more than chance; if False,
+            the defaults are used.
+        later: Loss of the defaults and of these parameters there; None if that was not compared.
     """
 
     parameters: dict[str, Any]
@@ -74,6 +75,7 @@ class TuningResult:
     default_loss: float
     trials: tuple[TuningTrial, ...]
     importance: dict[str, float] = field(default_factory=dict)
+    gained: bool = True
     kept: bool = True
     later: tuple[float, float] | None = None
 
@@ -149,12 +151,14 @@ def tune_models(
         default_loss=float(finished[0].loss if finished[0].loss is not None else np.nan),
         trials=finished,
         importance=_importance(search, seed),
+        gained=(gained := _last_gain(search) > 0),
+        kept=gained,
     )
 
 
 def later_losses(
     estimators: Sequence[LightGBMEstimator], fold: tuple[Labelled, Labelled], seed: int
-) -> tuple[float, ...]:
+) -> tuple[np.ndarray, ...]:
     """Compares estimators of one class on a later fold, on as many rows as tuning uses.
 
     Args:
@@ -163,13 +167,33 @@ def later_losses(
         seed: Of the sample of customers.
 
     Returns:
-        The mean loss of each on the test sample.
+        The loss of each test row (n,), by estimator.
     """
     (train, label), (test, outcome) = sample_for_tuning(fold[0], seed), fold[1]
     binned = bin_features(train.features, estimators[0].categorical)
     margins = (estimator.fit_binned(binned, label).margin(test.features) for estimator in estimators)
     loss = LOSSES[estimators[0].objective]
-    return tuple(float(loss(outcome, margin)[0].mean()) for margin in margins)
+    return tuple(loss(outcome, margin)[0] for margin in margins)
+
+
+def is_gain(before: Sequence[np.ndarray], now: Sequence[np.ndarray]) -> bool:
+    """Whether losses became lower by more than the standard error of the paired difference.
+
+    Args:
+        before: Losses (n,) of the test rows of each fold.
+        now: Other losses of the same rows.
+
+    Returns:
+        The verdict on the mean over the folds.
+
+    >>> is_gain([np.array([2.0, 2.0, 3.0])], [np.array([1.0, 1.5, 2.0])])
+    True
+    >>> is_gain([np.array([2.0, 2.0, 3.0])], [np.array([1.0, 2.5, 3.4])])
+    False
+    """
+    gaps = [losses - fewer for losses, fewer in zip(before, now, strict=True)]
+    error = np.sqrt(sum(gap.var() / len(gap) for gap in gaps)) / len(gaps)
+    return bool(np.mean([gap.mean() for gap in gaps]) > error)
 
 
 def _open_study(study: StudyFile, defaults: Mapping[str, Any]) -> optuna.Study:
@@ -206,9 +230,12 @@ def _finished(search: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 def _goes_on(search: optuna.Study, trials: int) -> bool:
     """Whether another trial is wanted: less than `trials` are finished, and one of the last ones was a gain."""
-    finished = _finished(search)
-    last = max((n for n, t in enumerate(finished) if t.user_attrs.get(GAIN)), default=0)
-    return len(finished) < min(trials, last + 1 + WITHOUT_GAIN)
+    return len(_finished(search)) < min(trials, _last_gain(search) + 1 + WITHOUT_GAIN)
+
+
+def _last_gain(search: optuna.Study) -> int:
+    """How many trials were finished before the last one that was a gain; 0 for the defaults."""
+    return max((n for n, trial in enumerate(_finished(search)) if trial.user_attrs.get(GAIN)), default=0)
 
 
 def _sampler(seed: int, number: int) -> optuna.samplers.BaseSampler:
@@ -323,10 +350,7 @@ class _Trying:
             last = gains[-1]
             if last.number not in self.boosters:  # an interrupted search is continued
                 self.boosters = {last.number: [self._fit(last.params, fold) for fold in self.folds[1:]]}
-            pairs = zip(self._losses(self.boosters[last.number]), self._losses(boosters), strict=True)
-            gaps = [before - now for before, now in pairs]
-            error = np.sqrt(sum(gap.var() / len(gap) for gap in gaps)) / len(gaps)
-            if np.mean([gap.mean() for gap in gaps]) <= error:
+            if not is_gain(self._losses(self.boosters[last.number]), self._losses(boosters)):
                 return False
         self.boosters = {trial.number: boosters}
         return True

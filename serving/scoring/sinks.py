@@ -28,7 +28,12 @@ from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.spreadsheet_text import escape_formulas
 
 CSV, INCOMING = "scores.csv", "regulars_incoming"
-SQL_TYPES = {pa.string(): "text", pa.float64(): "double precision", pa.timestamp("us"): "timestamp"}
+SQL_TYPES = {
+    pa.string(): "text",
+    pa.float64(): "double precision",
+    pa.timestamp("us"): "timestamp",
+    pa.date32(): "date",
+}
 JSON_TYPE = "jsonb"
 REASON_FORMATS = {"churn_reasons": (100.0, "{:+.1f} points"), "value_reasons": (1.0, "{:+,.2f}")}
 

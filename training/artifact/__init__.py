@@ -19,6 +19,7 @@ __getattr__, __all__ = lazy_exports(
             "rank_families",
             "read_shares",
         ],
+        "return_hazard": ["RETURNS_WITHIN", "RETURN_COLUMNS", "ReturnCurves", "ReturnHazard"],
         "score_parts": ["LinearForm", "ScorePart", "with_arm_columns"],
         "spread": ["Spread", "read_spread"],
         "uplift_bundle": [

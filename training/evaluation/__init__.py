@@ -39,6 +39,7 @@ __getattr__, __all__ = lazy_exports(
             "precision_recall_plot",
             "roc_plot",
         ],
+        "return_times": ["curve_figures", "date_errors", "evaluate_return_times", "return_time_lines"],
         "skill": ["NO_BETTER", "Skill", "assess_skill"],
         "tenure_hazard": ["baselines_for"],
     },

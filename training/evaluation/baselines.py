@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.task import Window
+from training.artifact.return_hazard import ReturnCurves
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
@@ -104,6 +105,22 @@ def btyd_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
         Predictions for the test rows.
     """
     return btyd_fitted_on(test, test, horizon)
+
+
+def btyd_curves(rows: Sample, days: np.ndarray) -> ReturnCurves:
+    """The curves of returning that BG/NBD expects, fitted on the customers' own history, which needs no labels.
+
+    Args:
+        rows: The rows to fit on and to predict (n).
+        days: The days of the curves (k,), ascending, the first is 0.
+
+    Returns:
+        The curves.
+    """
+    history = _btyd_inputs(rows)
+    model = fit_bgnbd(*history)
+    returned = np.column_stack([model.return_probability(*history, int(day)) for day in days])
+    return ReturnCurves(days, np.log1p(-np.minimum(returned, 1 - 1e-12)))
 
 
 def btyd_feature_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:

@@ -13,14 +13,7 @@ import pyarrow as pa
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-FIXED = {
-    "verbosity": -1,
-    "deterministic": True,
-    "force_row_wise": True,
-    "feature_pre_filter": False,
-    "bagging_freq": 1,
-    "bin_construct_sample_cnt": 50_000,  # rows that the borders of bins are taken from: more are sorted for nothing
-}
+FIXED = {"verbosity": -1, "deterministic": True, "force_row_wise": True, "feature_pre_filter": False, "bagging_freq": 1}
 # A customer appears at many cutoffs, so a level has more rows than customers. It therefore needs more rows than
 # LightGBM's default asks for (cat_smooth is 10 there), and no split rests on a group below 100 rows.
 CATEGORICAL = {"cat_smooth": 50.0, "cat_l2": 10.0, "min_data_per_group": 100}
