@@ -294,8 +294,7 @@ def campaigns(path: str, form: str | None) -> None:
     """List all campaigns: what each promised and brought, what is believed of each action, what to try next."""
     from serving.campaigns import text
 
-    formatted = text.formatted_campaigns(load_config(path), form)
-    click.echo(formatted, nl=False) if form else show(formatted, nl=False)
+    (click.echo if form else show)(text.formatted_campaigns(load_config(path), form), nl=False)
 
 
 @cli.command(epilog="Example: regulars monitor")
@@ -370,8 +369,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
     from serving.privacy.forget import forget_customer
     from serving.privacy.text import forget_text, require_complete
 
-    result = forget_customer(load_config(path), customer, yes)
-    show(forget_text(result), {"places": len(result.places), "done": yes})
+    show(forget_text(result := forget_customer(load_config(path), customer, yes)), {"done": yes})
     if yes:
         close_command(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
     require_complete(result)
