@@ -71,10 +71,12 @@ def init(path: str, source: str, table: str) -> None:
 
 @cli.command(epilog="Example: regulars check --leaks")
 @click.option("--leaks", is_flag=True, help="Also prove that no feature uses the future: change it and compare.")
+@click.option("--second-orders", is_flag=True, help="Also say how many first-time buyers order again, and which.")
 @click.pass_obj
-def check(path: str, leaks: bool) -> None:
+def check(path: str, leaks: bool, second_orders: bool) -> None:
     """Audit the data: what it contains, which rows are set aside and why, what must be fixed."""
     from features.audit import audit
+    from serving.further_checks import further_checks
 
     config = load_config(path)
     report, target = audit.check_log(config)
@@ -82,13 +84,8 @@ def check(path: str, leaks: bool) -> None:
     if report.breaches:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
-    if leaks:
-        from features.snapshots import leakage
-
-        trials, proof = leakage.check_leaks(config)
-        show(f"\n{leakage.leaks_text(trials)}")
-        if leaking := sorted({name for trial in trials for name, _ in trial.leaks}):
-            raise RefusedError(f"{', '.join(leaking)} would change with the future: see above and {proof}")
+    for text in further_checks(config, leaks, second_orders):
+        show(f"\n{text}")
     close_command(str(target), "regulars train", path)
 
 

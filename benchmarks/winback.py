@@ -41,10 +41,11 @@ from training.winback import fit_fade
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import rolling  # noqa: E402
-from benchmarks.accuracy import DATA_SOURCES, _config  # noqa: E402
+from benchmarks.accuracy import DATA_SOURCES, load_benchmark_config  # noqa: E402
 
 PEERS = ("BG/NBD and Gamma-Gamma", "logistic regression on RFM", "recency alone")
 FEWEST = 200  # lapsed customers at a test cutoff
+FEWEST_CUTOFFS = 4  # from which fading is learned: fewer have too narrow a range of silences
 # horizon, active_within, lapsed_within and every
 TASKS = {
     "cdnow": ("90d", "120d", "360d", "30d"),
@@ -144,7 +145,7 @@ def fade_line(rows: Snapshots) -> str:
         for start in days:
             later = [c for c in days if (c - start).days >= steps * horizon]
             known = [c for c in days if (start - c).days >= horizon]
-            if not later or not known:
+            if not later or len(known) < FEWEST_CUTOFFS:
                 continue
             pairs = _still_silent(rows, known, start, later[0])
             if pairs is not None:
@@ -189,7 +190,7 @@ def _config_of(log: str, options: argparse.Namespace, folder: Path) -> Config | 
     if log in rolling.SHOPS:
         config = rolling.simulate_shop(rolling.SHOPS[log], folder / log, options.customers, rolling.SEED + 1)
     else:
-        found = _config(log, options.data, 0, folder)
+        found = load_benchmark_config(log, options.data, 0, folder)
         if found is None:
             return None
         config = found

@@ -45,6 +45,7 @@ from training.tune import TuningResult
 from training.winback import fit_winback, unregistered_note, winback_rows, winback_text
 
 WINBACK_CARD = "winback_card.md"
+SECOND_ORDERS = "`regulars check --second-orders` needs no model: how many first-time buyers order again, and which"
 QUICK_REFUSAL = "a quick look never replaces a champion that was trained in full; run `regulars train` without --quick"
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
 
@@ -202,6 +203,8 @@ def _fit_or_explain(
     except DataError as problem:
         with opened(business) as log, log.stages() as (engine, tables):
             hints = order_number_notes(id_facts(tables, config, engine), tables)
+        if not config.task.to_task().contractual:
+            hints = [*hints, SECOND_ORDERS]
         raise DataError(". ".join([str(problem).rstrip("."), *hints]) if hints else str(problem)) from None
 
 

@@ -18,6 +18,7 @@ OWN_PLACES = (  # patterns of what only Regulars writes there
     "leaks.json",
     "model_card.md",
     "winback_card.md",
+    "activation.csv",
     "ids.json",
     "forgotten.json",
     "forgotten-*.json",

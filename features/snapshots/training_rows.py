@@ -109,7 +109,7 @@ def choose_thinned_rows(sizes: Mapping[date, int], horizon: Window, most: int, m
 
     >>> months = {date(2024, 1, 1) + Window(30).delta * n: 10 for n in range(9)}
     >>> [str(c) for c in choose_thinned_rows(months, Window(60), 0, 4).cutoffs]
-    ['2024-02-29', '2024-04-29', '2024-06-28', '2024-08-27']
+    ['2024-03-01', '2024-04-30', '2024-06-29', '2024-08-28']
     """
     kept = everything = tuple(sorted(sizes))
     inside = sum(1 for c in everything if c > everything[-1] - horizon.delta) if everything else 0

@@ -131,7 +131,7 @@ def last_tries(
 
     >>> p, silent = np.array([0.2, 0.05, 0.01, 0.9]), np.array([100, 100, 100, 100])
     >>> [str(day) for day in last_tries(p, silent, date(2024, 6, 1), 0.05, 2.0, 400)]
-    ['2024-10-19', '2024-06-01', '2024-04-06', 'None']
+    ['2024-09-26', '2024-06-01', '2024-04-05', 'None']
     """
     odds = probability / np.maximum(1 - probability, 1e-12) * (1 - share) / share
     if fade <= 0:

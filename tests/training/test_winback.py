@@ -13,6 +13,7 @@ from features.errors import UsageError
 from features.intake.log import opened
 from features.snapshots.lapsed import build_lapsed_snapshots
 from training.data.time_split import Sample
+from training.models.base_models import btyd_margins
 from training.winback import QUICK_ROWS, fit_fade, fit_winback, unregistered_note, winback_rows
 
 
@@ -61,3 +62,11 @@ def test_too_few_lapsed_customers_give_a_sentence_and_no_error(shop: Config) -> 
 def test_a_quick_look_learns_from_fewer_rows(shop: Config) -> None:
     quick = shop.training.as_quick()
     assert winback_rows(shop.model_copy(update={"training": quick})) == QUICK_ROWS < winback_rows(shop)
+
+
+def test_bgnbd_alone_is_a_base_model_of_lapsed_customers_only(shop: Config) -> None:
+    task = shop.task.to_lapsed_task()
+    assert task is not None and btyd_margins(shop.task.to_task()) == ()
+    (margin,) = btyd_margins(task)
+    chance = pa.table({"return_probability": [0.02, 0.5, 0.9]})
+    assert 1 / (1 + np.exp(margin.predict(chance))) == pytest.approx([0.02, 0.5, 0.9])
