@@ -49,11 +49,13 @@ def return_contributions(bundle: ModelBundle, features: Any, days: int) -> Contr
     end = returns.bounds.index(days) + 1
     slopes = np.zeros_like(steps)
     for node, weight in zip((NODES + 1) / 2, WEIGHTS / 2, strict=True):
-        slopes += weight * _slopes(start + node * steps, end)
+        slopes += weight * _slopes(start + node * steps, end, returns.pace)
     values = phi_z * slopes[:, [0]] + np.einsum("nkp,nk->np", phi_h, slopes[:, 1:])
-    total = _returned(start + steps, end)
-    values[:, bundle.features.index("recency_days")] += total - _returned(start[None, :], end) - values.sum(axis=1)
-    part = Contributions("probability", float(_returned(start[None, :], end)[0]), values, total)
+    total = _returned(start + steps, end, returns.pace)
+    values[:, bundle.features.index("recency_days")] += (
+        total - _returned(start[None, :], end, returns.pace) - values.sum(axis=1)
+    )
+    part = Contributions("probability", float(_returned(start[None, :], end, returns.pace)[0]), values, total)
     return replace(part, values=hand_on_contributions(values, bundle.features, read_shares(features)))
 
 
@@ -75,20 +77,21 @@ def _hazard_values(bundle: ModelBundle, X: pa.Table, period: int) -> np.ndarray:
     return given
 
 
-def _returned(margins: np.ndarray, end: int) -> np.ndarray:
+def _returned(margins: np.ndarray, end: int, pace: float) -> np.ndarray:
     """P(a purchase by the end of a period) (n,), from log-odds of churn and of the periods (n, 1 + k)."""
     returned = _within(margins[:, 1:])
-    return returned[:, end - 1] / returned[:, -1] / (1 + np.exp(margins[:, 0]))
+    return (returned[:, end - 1] / returned[:, -1]) ** pace / (1 + np.exp(margins[:, 0]))
 
 
-def _slopes(margins: np.ndarray, end: int) -> np.ndarray:
+def _slopes(margins: np.ndarray, end: int, pace: float) -> np.ndarray:
     """The partial derivatives (n, 1 + k) of `_returned` by each of the log-odds."""
     hazard, returned = 1 / (1 + np.exp(-margins[:, 1:])), _within(margins[:, 1:])
     churn, share = 1 / (1 + np.exp(-margins[:, 0])), returned[:, end - 1] / returned[:, -1]
     by_end = (1 - returned[:, [end - 1]]) * hazard * (np.arange(hazard.shape[1]) < end)
     by_horizon = (1 - returned[:, [-1]]) * hazard
-    by_hazard = (1 - churn)[:, None] * (by_end - share[:, None] * by_horizon) / returned[:, [-1]]
-    return np.concatenate([(-churn * (1 - churn) * share)[:, None], by_hazard], axis=1)
+    by_share = (1 - churn) * pace * share ** (pace - 1)
+    by_hazard = by_share[:, None] * (by_end - share[:, None] * by_horizon) / returned[:, [-1]]
+    return np.concatenate([(-churn * (1 - churn) * share**pace)[:, None], by_hazard], axis=1)
 
 
 def _within(log_odds: np.ndarray) -> np.ndarray:

@@ -40,6 +40,8 @@ class ReturnHazard:
         hazard: Predicts the log-odds of the first purchase within a period.
         orders: Predicts the log of the further purchases within the horizon, after the first, of those who return.
         typical: Mean log-odds of each period over training customers: where explanations start.
+        pace: The exponent of how returns within the horizon are spread over its days: above 1 they come later than the
+            hazard says. Out-of-time returns decide it.
         inside: The probability that the interval of the next purchase holds, in (0, 1).
         weights: Stacking weights of the base models, by name.
     """
@@ -51,6 +53,7 @@ class ReturnHazard:
     hazard: Margin
     orders: Margin
     typical: tuple[float, ...]
+    pace: float = 1.0
     inside: float = 0.8
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -108,7 +111,8 @@ class ReturnHazard:
         survival, end = self.log_survival(X), self.bounds.index(self.horizon)
         within, later = survival[:, :end], survival[:, end + 1 :]
         at_horizon, log_churn = survival[:, [end]], -np.logaddexp(0, -churn_log_odds)[:, None]
-        spread = np.minimum(np.expm1(within) / np.expm1(at_horizon), ALMOST_ALL)  # of the returns within the horizon
+        # of the returns within the horizon:
+        spread = np.minimum((np.expm1(within) / np.expm1(at_horizon)) ** self.pace, ALMOST_ALL)
         anchored = [np.zeros_like(log_churn), np.log1p(spread * np.expm1(log_churn)), log_churn]
         return ReturnCurves(np.array((0, *self.bounds)), np.hstack([*anchored, log_churn + later - at_horizon]))
 

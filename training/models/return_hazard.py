@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.optimize import minimize_scalar
 from threadpoolctl import threadpool_limits
 
 from features.config.load import Config
@@ -40,6 +41,7 @@ from training.models.stacking import stacking_weights, weighted_sum
 
 MOST_ROWS = 150_000  # person-period rows; beyond it, customers are drawn by the seed
 MOST_FEATURES = 24  # those that the classifier's trees use most
+BELIEVED = 0.5  # of the log of the pace that one later cutoff shows
 MEAN_ROWS = 20_000  # person-period rows whose mean log-odds are the start of explanations
 LEAST_ORDERS = 1e-6  # further orders, where nobody has any
 SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 7 / 8, 1, 5 / 4, 3 / 2, 7 / 4, 2)  # of the horizon
@@ -86,16 +88,16 @@ def fit_return_hazard(
     features, seed, horizon = most_used_features(bundle), config.training.seed, snapshots.task.horizon
     with threadpool_limits(1, user_api="blas"):  # BLAS sums depend on the number of threads
         models = fit_hazards(rows, horizon, features, bundle.levels, seed)
-        fold, weights = fold_at(sorted(cutoffs), max(cutoffs), horizon), np.array([0.5, 0.5])
+        fold, weights, pace = fold_at(sorted(cutoffs), max(cutoffs), horizon), np.array([0.5, 0.5]), 1.0
         if fold is not None:
             pair = training_sample(snapshots, fold), sample_at(snapshots, [fold.test])
-            weights = _out_of_time_weights(*pair, horizon, features, bundle.levels, seed)
+            weights, pace = _out_of_time_calibration(*pair, horizon, features, bundle.levels, seed)
         hazard = weighted_sum([model.hazard for model in models], list(weights))
         orders = fit_further_orders(encode_sample(rows, bundle.levels), horizon)
         typical = np.array([model.typical for model in models]).T @ weights
     named = dict(zip(("prior", "trees"), map(float, weights), strict=True))
     fitted = replace(models[0], hazard=hazard, orders=orders, typical=tuple(map(float, typical)), weights=named)
-    return replace(fitted, inside=config.serving.interval)
+    return replace(fitted, inside=config.serving.interval, pace=pace)
 
 
 def alike_hazard(returns: ReturnHazard | None, rows: Sample) -> ReturnHazard | None:
@@ -114,7 +116,9 @@ def alike_hazard(returns: ReturnHazard | None, rows: Sample) -> ReturnHazard | N
     returned = max(float((rows.churned == 0).sum()), 1.0)
     further = max(float(rows.returns.orders.sum()) / returned - 1, LEAST_ORDERS)
     orders, typical = Margin(intercept=float(np.log(further))), tuple(map(_log_odds, returns.life_table))
-    return replace(returns, features=(), hazard=Margin(terms=(same,)), orders=orders, typical=typical, weights={})
+    return replace(
+        returns, features=(), hazard=Margin(terms=(same,)), orders=orders, typical=typical, weights={}, pace=1.0
+    )
 
 
 def most_used_features(bundle: ModelBundle) -> tuple[str, ...]:
@@ -238,14 +242,44 @@ def _drawn_rows(rows: Sample, places: np.ndarray, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random(customer.max() + 1)[customer[places]] < share
 
 
-def _out_of_time_weights(
+def fit_pace(hazard: ReturnHazard, X: pa.Table, days: np.ndarray) -> float:
+    """The exponent with which returns within the horizon are spread most likely, moved half of the way from 1.
+
+    One cutoff may show no more than its season, so it is believed by half.
+
+    Args:
+        hazard: Fitted on earlier cutoffs.
+        X: Features (n rows) of a later cutoff, text as codes.
+        days: Days to the first purchase (n,), NaN if there was none.
+
+    Returns:
+        The exponent, above 0.
+    """
+    end = hazard.bounds.index(hazard.horizon)
+    returned = np.nan_to_num(days, nan=np.inf) < hazard.horizon
+    survival = hazard.log_survival(X.filter(pa.array(returned)))[:, : end + 1]
+    spread = np.pad(np.expm1(survival) / np.expm1(survival[:, [end]]), ((0, 0), (1, 0)))
+    period = np.searchsorted(np.array(hazard.bounds), days[returned], side="right")
+    row = np.arange(len(period))
+
+    def loss(log_pace: float) -> float:
+        shares = spread ** np.exp(log_pace)
+        return -float(np.log(np.maximum(shares[row, period + 1] - shares[row, period], 1e-12)).mean())
+
+    return float(np.exp(BELIEVED * minimize_scalar(loss, bounds=(-1, 1), method="bounded").x)) if len(row) else 1.0
+
+
+def _out_of_time_calibration(
     train: Sample, truth: Sample, horizon: Window, features: Sequence[str], levels: Levels, seed: int
-) -> np.ndarray:
-    """Stacking weights of the base models from their predictions at a later cutoff."""
+) -> tuple[np.ndarray, float]:
+    """Stacking weights of the base models and the pace, from their predictions at a later cutoff."""
     models = fit_hazards(train, horizon, features, levels, seed)
     rows = encode_sample(truth, levels)
     places, periods, label = person_periods(_returns(rows), models[0].bounds)
     kept = _drawn_rows(rows, places, seed)
     places, periods, label = places[kept], periods[kept], label[kept]
     X = models[0].period_rows(rows.features, places, periods)
-    return stacking_weights([np.column_stack([model.hazard.predict(X) for model in models])], [label], churn_loss)
+    margins = np.column_stack([model.hazard.predict(X) for model in models])
+    weights = stacking_weights([margins], [label], churn_loss)
+    stacked = replace(models[0], hazard=weighted_sum([model.hazard for model in models], list(weights)))
+    return weights, fit_pace(stacked, rows.features, _returns(rows).days)

@@ -52,11 +52,11 @@ def test_over_the_horizon_only_the_classifier_gives_reasons(rows: Snapshots, mod
 
 def test_slopes_are_those_of_the_curve() -> None:
     margins = np.random.default_rng(1).normal(-1, 1.5, (6, 9))
-    slopes, step = return_reasons._slopes(margins, 3), 1e-6
+    slopes, step = return_reasons._slopes(margins, 3, 1.3), 1e-6
     for column in range(9):
         moved = margins.copy()
         moved[:, column] += step
-        change = (return_reasons._returned(moved, 3) - return_reasons._returned(margins, 3)) / step
+        change = (return_reasons._returned(moved, 3, 1.3) - return_reasons._returned(margins, 3, 1.3)) / step
         np.testing.assert_allclose(slopes[:, column], change, atol=1e-6)
 
 

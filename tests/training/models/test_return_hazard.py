@@ -108,6 +108,19 @@ def test_no_label_from_after_the_cutoff_is_learned(shop: Config, rows: Snapshots
     assert fit_return_hazard(model, other.as_known(day), shop, cutoffs) == model.returns
 
 
+def test_the_pace_is_found_and_believed_by_half(rows: Snapshots, model: ModelBundle) -> None:
+    """First purchases are drawn as the hazard spreads them, with exponents that make them earlier or later."""
+    assert model.returns is not None
+    rng, X, end = np.random.default_rng(8), model.model_inputs(rows.rows), model.returns.bounds.index(30)
+    share = np.expm1(model.returns.log_survival(X)[:, : end + 1])
+    share, starts = share / share[:, [end]], np.array((0, *model.returns.bounds))
+    for pace in (0.6, 1.0, 1.5):
+        period = (rng.random((len(share), 1)) > share**pace).sum(axis=1)
+        assert return_hazard.fit_pace(model.returns, X, starts[period].astype(float)) == pytest.approx(
+            pace**0.5, rel=0.1
+        )
+
+
 def test_contracts_and_rows_without_times_get_none(shop: Config, rows: Snapshots, model: ModelBundle) -> None:
     without = replace(rows, rows=rows.rows.drop_columns(["return_days", "return_orders"]))
     assert fit_return_hazard(model, without, shop, rows.cutoffs[:-2]) is None
