@@ -38,6 +38,7 @@ LATER_YEARS = (4, 5, 7, 10, 15, 20, 30)  # ends of periods; the last one ends a 
 WHOLE_LIFE = "lifetime_value"
 ANCHOR = 0.5
 LEAST_SLOWING, MOST_SLOWING = -0.5, 1.0
+SLOWED_DAYS = 1095  # later, customers leave as BG/NBD says: what slows them is not extrapolated to a whole life
 LONGEST_DOUBLING = 300  # days: years follow
 MOST_CUTOFFS, SPREAD_CUTOFFS = 12, 3
 
@@ -148,7 +149,8 @@ def fit_lifetime(
     ends = _period_ends(horizon, [*reported.values(), *labelled])
     alike = [cohort for cohort in cohorts if cohort.model.penalised <= newest.model.penalised]
     aged = [one for cohort in alike for one in age_forecasts(cohort, ANCHOR)]
-    aging = forecast_aging(aged, newest.day, horizon, ends, list(slowing_room(newest, ends)))
+    room = slowing_room(newest, [min(end, SLOWED_DAYS) for end in ends])
+    aging = forecast_aging(aged, newest.day, horizon, ends, list(room))
     value = bundle.predict(newest.features)["value"]
     growth, tails = _levelled_growth(newest, value, ends, aging)
     errors = dict(zip(ends, _total_errors(value.sum(), tails, spread.level_error, aging.errors), strict=True))
