@@ -124,7 +124,7 @@ def synthetic_plan(
         The plan.
     """
     n = len(outcome)
-    manifest = SimpleNamespace(holdout={"seed": seed}, margin=None)
+    manifest = SimpleNamespace(holdout={"seed": seed}, margin=None, experiment=None)
     return ExecutedPlan(
         plan=SimpleNamespace(manifest=manifest), actions=("mail",),  # type: ignore[arg-type]
         segment=np.zeros(n, int).astype(str) if segment is None else segment, eligible=np.ones(n, bool),

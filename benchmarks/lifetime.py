@@ -18,12 +18,14 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.stats import binomtest, spearmanr
 
 from features.audit import audit
@@ -41,6 +43,7 @@ from training.models.lifetime import label_spans, month_days, with_lifetime
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import rolling  # noqa: E402
 from benchmarks.accuracy import DATA_SOURCES, load_benchmark_config  # noqa: E402
+from benchmarks.totals import random_shop  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 OURS, BTYD, RATE = "ours", "BG/NBD and Gamma-Gamma", "past rate"
@@ -131,7 +134,7 @@ def _all_totals(logs: Sequence[str], data: Path, folder: Path, shops: int) -> It
             yield from forecast_totals(log, config, SETTINGS[log])
             continue
         for number in range(shops):
-            config = rolling.simulate_shop(rolling._random_shop(number), folder / str(number), 1_500, number)
+            config = rolling.simulate_shop(random_shop(number), folder / str(number), 1_500, number)
             yield from forecast_totals(f"{SHOP} {number}", config, SETTINGS[SHOP])
 
 
@@ -177,7 +180,9 @@ def _totals_at(
     known_then = rows.as_known(start)
     fitted: FittedBefore = {}
     value = fit_ensemble(known_then, config, mature, {}, fitted).value
-    bundle, _ = with_lifetime(value, known_then, lifetime, mature, start)
+    known_columns = ["customer_id", "cutoff", *rows.names]
+    latest = replace(rows, rows=rows.rows.filter(pc.equal(rows.rows["cutoff"], _moment(start))).select(known_columns))
+    bundle, _ = with_lifetime(value, known_then, lifetime, mature, start, latest)
     cohort = read_cohort(rows, start, rows.labels_end, most=1_000_000)
     if bundle is None or bundle.lifetime is None or cohort is None:
         return
@@ -208,6 +213,10 @@ def _totals_at(
             {name: float(spearmanr(peer, actual).statistic) for name, peer in peers.items()},
             float(covered.mean()),
         )
+
+
+def _moment(day: date) -> pa.Scalar:
+    return pa.scalar(datetime(day.year, day.month, day.day), pa.timestamp("us"))  # noqa: DTZ001 (UTC)
 
 
 def _header() -> str:

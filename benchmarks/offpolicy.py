@@ -43,8 +43,8 @@ from training.uplift.meta_learners import fit_learners
 FEATURES = ["recency", "history", "history_segment", "mens", "womens", "zip_code", "newbie", "channel"]
 CONTROL, EMAILS, OUTCOMES = "No E-Mail", ("Womens E-Mail", "Mens E-Mail"), ("visit", "spend")
 BEST_FIRST = (
-    "champions", "loyal", "cannot lose", "potential loyalists", "at risk", "need attention", "promising", "new",
-    "about to sleep", "hibernating", "lost",
+    "champions", "loyal", "quiet champions", "potential loyalists", "quiet regulars", "average customers",
+    "promising", "recent buyers", "occasional buyers", "quiet occasional buyers", "long quiet",
 )  # fmt: skip
 OURS = "ours"
 POLICIES = (OURS, "RFM tier", "predicted response")

@@ -2,9 +2,12 @@
 
     python benchmarks/plan.py                                   # 1M customers x 5 actions; alternatives at 20,000
     python benchmarks/plan.py --customers 200000 --peers 5000   # a quick run
+    python benchmarks/plan.py --actions 12 --explore --peers 0  # 1M customers x 12 actions, explored, with the bound
 
 Customers are simulated: lognormal value, correlated effects of the actions, one cost for each action, capacities for
 two of them, minimum shares for two of five segments, a tenth held out. Gain counts customers who are not held out.
+With `--explore` there are no minimum shares, and each customer is planned by a draw of uncertain effects, as `[plan]
+explore` does.
 """
 
 from __future__ import annotations
@@ -19,11 +22,43 @@ import numpy as np
 from scipy.optimize import linprog
 from scipy.sparse import coo_array, vstack
 
-from serving.optimizer.allocate import allocate_actions, allocation_problem, budget_curve
+from serving.optimizer.allocate import Allocation, allocate_actions, allocation_problem, budget_curve
 from serving.optimizer.dual_prices import AllocationProblem
+from serving.planning.explore import explore_actions
 
 COSTS = np.array([0.2, 0.5, 1.0, 3.0, 8.0])
 MARGIN, HOLDOUT_SHARE = 0.4, 0.1
+
+
+def simulate_many_actions(n: int, seed: int, actions: int) -> tuple[AllocationProblem, np.ndarray]:
+    """Simulates a campaign with any number of actions, and the errors (n, actions, 2) of their gains."""
+    rng = np.random.default_rng(seed)
+    value, costs = rng.lognormal(4, 1, n), np.geomspace(COSTS[0], COSTS[-1], actions)
+    taste = rng.normal(0, 0.02, n)
+    gains = np.empty((n, actions), order="F")
+    parts = np.empty((n, actions, 2))
+    for j, share in enumerate(np.linspace(0.5, 4.0, actions)):
+        gains[:, j] = MARGIN * value * (0.02 * share + taste + rng.normal(0, 0.02, n)) - costs[j]
+        parts[:, j, 0], parts[:, j, 1] = 0.01 * MARGIN * value, 0.5 * MARGIN * value * taste
+    capacities = np.full(actions, np.inf)
+    capacities[[actions // 2, -1]] = n // 20, n // 50
+    return allocation_problem(
+        gains, costs, 0.25 * n, capacities, holdout=rng.random(n) < HOLDOUT_SHARE
+    ), parts  # fmt: skip
+
+
+def print_explored(problem: AllocationProblem, parts: np.ndarray, best: Allocation, seed: int) -> None:
+    """Prints what planning by draws costs in time and in expected gain, for an allowance of 2% of the budget."""
+    uniform = np.random.default_rng(seed).random((len(problem.gains), 3))
+    start = time.process_time()
+    seconds, explored = timed(
+        lambda: explore_actions(problem, parts, best.choice, 0.02 * problem.budget, uniform, seed)
+    )
+    gain = problem.total_gain(explored.choice)
+    print(
+        f"explored: {seconds:.1f} s ({time.process_time() - start:.1f} s of CPU), {explored.draws} draws, gain "
+        f"{gain:,.0f} ({best.gain - gain:,.0f} given up, {0.02 * problem.budget:,.0f} allowed)"
+    )
 
 
 def simulate_campaign(n: int, seed: int) -> AllocationProblem:
@@ -93,18 +128,29 @@ def main() -> None:
     parser.add_argument("--peers", type=int, default=20_000, help="customers for the comparison with the alternatives")
     parser.add_argument("--points", type=int, default=12, help="budgets on the curve")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--actions", type=int, default=len(COSTS), help="number of actions, with --explore")
+    parser.add_argument("--explore", action="store_true", help="plan by draws of uncertain effects too")
     options = parser.parse_args()
-    problem = simulate_campaign(options.customers, options.seed)
+    if options.explore:
+        problem, parts = simulate_many_actions(options.customers, options.seed, options.actions)
+    else:
+        problem = simulate_campaign(options.customers, options.seed)
+    start = time.process_time()
     seconds, allocation = timed(lambda: allocate_actions(problem))
-    print(f"{options.customers:,} customers x {len(COSTS)} actions, {int(problem.holdout.sum()):,} held out")
+    print(f"{options.customers:,} customers x {problem.no_action} actions, {int(problem.holdout.sum()):,} held out")
     print(
-        f"plan: {seconds:.1f} s, gain {allocation.gain:,.0f}, bound {allocation.bound:,.0f}, gap {allocation.gap:.2e}"
+        f"plan: {seconds:.1f} s ({time.process_time() - start:.1f} s of CPU), gain {allocation.gain:,.0f}, bound "
+        f"{allocation.bound:,.0f}, gap {allocation.gap:.2e}"
     )
+    if options.explore:
+        print_explored(problem, parts, allocation, options.seed)
     budgets = np.linspace(0.1, 2.0, options.points) * problem.budget
     seconds, points = timed(lambda: budget_curve(problem, budgets.tolist()))
     worst = max((p.bound - p.gain) / p.bound for p in points)
     print(f"curve of {len(points)} budgets: {seconds:.1f} s, worst gap {worst:.2e}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB\n")
+    if not options.peers:
+        return
     small = simulate_campaign(options.peers, options.seed)
     seconds, ours = timed(lambda: allocate_actions(small))
     print(f"at {options.peers:,} customers:\n| | seconds | gain | of the LP relaxation |\n|---|---:|---:|---:|")

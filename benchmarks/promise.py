@@ -5,8 +5,9 @@ frequent buyers respond less, how many actions do nothing, what they cost, how m
 follow each other in a world. For each one, new customers and new actions are drawn (`benchmarks/simulated_rounds.py`),
 and the whole of the real path is run:
 
-- a month of randomised contacts, from which the uplift model learns (`training.uplift.effects`), or, with `--model
-  means`, which takes a fifth of the time, differences in means: the same share of the predicted value for everybody;
+- a month of randomised contacts, from which the uplift model learns (`training.uplift.effects`). Faster are `--model
+  hierarchical`, the hierarchical model without the meta-learners that it is compared with, and `--model means`,
+  differences in means: the same share of the predicted value for everybody;
 - the estimates and their errors as `regulars uplift` writes them;
 - the plan (`serving.planning.plan.make_plan`): posterior means, with a prior that knows the other actions and the
   measured campaigns of the plans before in the same world, a holdout, a budget, the solver;
@@ -16,7 +17,7 @@ Only the world itself knows the true gain: the margin on what the chosen actions
 customers within the horizon, less the costs. "Estimates as they are" is what the same plans would have promised without
 a prior. All distributions were written down before the benchmark was run with the seeds that are shown.
 
-    python benchmarks/promise.py [--worlds 20] [--plans 10] [--seed 1] [--model means]
+    python benchmarks/promise.py [--worlds 20] [--plans 10] [--seed 1] [--model hierarchical]
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ from features.storage.json_files import file_digest  # noqa: E402
 from serving.effects.uplift_scores import UPLIFT_SCHEMA, parts_column  # noqa: E402
 from serving.planning.plan import Plan, make_plan  # noqa: E402
 from serving.scoring.columns import SCORE_SCHEMA  # noqa: E402
-from training.artifact.uplift_bundle import UpliftBundle  # noqa: E402
-from training.uplift.effects import estimate_effects  # noqa: E402
-from training.uplift.experiment import experiment_from_columns  # noqa: E402
+from training.artifact.uplift_bundle import EffectModel, OutcomeModel, UpliftBundle, named_columns  # noqa: E402
+from training.uplift.effects import estimate_effects, trim_tails  # noqa: E402
+from training.uplift.experiment import ExperimentData, experiment_from_columns  # noqa: E402
+from training.uplift.hierarchical import average_effect, fit_hierarchical  # noqa: E402
 
 EVERY, TEST, PLANNED = 30, 11, 12  # days of a stretch; the stretches of the experiment and of the plan
 MARGIN, HOLDOUT, CHANNELS = 0.3, 0.1, 3
 START = date(2020, 1, 1)
+LEARNED, HIERARCHICAL, MEANS = MODELS = ("learned", "hierarchical", "means")
 VALUE_COLUMNS = ("expected_orders", "expected_order_amount")
 
 
@@ -159,13 +162,13 @@ def mean_differences(value: np.ndarray, names: np.ndarray, predicted: np.ndarray
     return MeanDifferences(figures, float(predicted.mean()))
 
 
-def run_experiment(world: World, rng: np.random.Generator, learn: bool) -> tuple[Model, np.ndarray]:
+def run_experiment(world: World, rng: np.random.Generator, learn: str) -> tuple[Model, np.ndarray]:
     """Contacts all active customers at random.
 
     Args:
         world: The world.
         rng: The source of randomness.
-        learn: Whether the uplift model is learned; else differences in means are taken.
+        learn: How effects are estimated, one of `MODELS`.
 
     Returns:
         The estimates, and the decisions.
@@ -179,7 +182,7 @@ def run_experiment(world: World, rng: np.random.Generator, learn: bool) -> tuple
     orders = orders_given_decisions(world, decisions, range(TEST, PLANNED))
     names = np.array([*(action.name for action in world.business.settings.actions), "none"])
     value = money_by_customer(orders, world)[seen.who]
-    if not learn:
+    if learn == MEANS:
         return mean_differences(value, names[arms], predicted_value(seen.columns)), decisions
     trial = experiment_from_columns(
         feature_table(seen),
@@ -191,8 +194,22 @@ def run_experiment(world: World, rng: np.random.Generator, learn: bool) -> tuple
         rounds=np.zeros(len(arms), int),
         actions=names[:-1].tolist(),
     )
+    if learn == HIERARCHICAL:
+        return hierarchical_alone(trial), decisions
     bundle = estimate_effects(trial, seed=0, folds=2, resamples=2, proportional=("value",), hierarchical=True).bundle
     return bundle, decisions
+
+
+def hierarchical_alone(trial: ExperimentData) -> UpliftBundle:
+    """The uplift model that is learned if no meta-learner is better than the hierarchical model."""
+    value = trim_tails(trial.outcomes["value"])
+    columns, base = named_columns(trial.design, trial.columns), np.full(len(trial), value.mean())
+    posterior, effects = fit_hierarchical(trial, value, base), {}
+    for action in trial.actions:
+        average, error = average_effect(posterior, action, columns, base)
+        effects[action] = EffectModel(average, error, hierarchical=True)
+    outcome = OutcomeModel({}, {}, {}, float(value[trial.arm == 0].mean()), effects, True, posterior)
+    return UpliftBundle("promise", trial.actions, trial.source, trial.columns, {"value": outcome})
 
 
 def view_of(world: World, orders: Orders, decisions: np.ndarray, day: int) -> CustomerView:
@@ -301,7 +318,7 @@ def config_of(folder: Path, costs: dict[str, float], campaign: str) -> Config:
     )  # fmt: skip
 
 
-def run_plan(kind: Kind, number: int, seed: int, folder: Path, learn: bool = True) -> dict[str, float]:
+def run_plan(kind: Kind, number: int, seed: int, folder: Path, learn: str) -> dict[str, float]:
     """Makes one plan of a world, carries it out, and compares its promise with the truth.
 
     Args:
@@ -309,7 +326,7 @@ def run_plan(kind: Kind, number: int, seed: int, folder: Path, learn: bool = Tru
         number: The number of the plan; earlier ones are measured campaigns.
         seed: The seed of the plan.
         folder: The world's folder.
-        learn: Whether the uplift model is learned; else differences in means are taken.
+        learn: How effects are estimated, one of `MODELS`.
 
     Returns:
         promised, low, high, true, chance (of a loss), customers, and raw (the promise by the estimates as they are).
@@ -376,7 +393,7 @@ def _write_measurement(
     (plan.folder / MEASUREMENT).write_text(manifest_text(content))
 
 
-def run_world(number: int, plans: int, seed: int, learn: bool = True) -> pd.DataFrame:
+def run_world(number: int, plans: int, seed: int, learn: str) -> pd.DataFrame:
     """Makes the plans of one world, one after the other."""
     kind = draw_kind(np.random.default_rng([seed, number]))
     with tempfile.TemporaryDirectory() as folder:
@@ -415,13 +432,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--worlds", type=int, default=20)
     parser.add_argument("--plans", type=int, default=10, help="in each world")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--model", choices=("learned", "means"), default="learned")
+    parser.add_argument("--model", choices=MODELS, default=LEARNED)
     parser.add_argument("--rows", type=Path, help="CSV file for the figures of each plan")
     options = parser.parse_args(arguments)
     frames = []
     for number in range(options.worlds):
         start = time.perf_counter()
-        frames.append(run_world(number, options.plans, options.seed, options.model == "learned"))
+        frames.append(run_world(number, options.plans, options.seed, options.model))
         rows = pd.concat(frames)
         if options.rows:
             rows.to_csv(options.rows, index=False)

@@ -369,6 +369,12 @@ def compare(cutoffs: Sequence[TestCutoff], horizon: Window) -> dict[str, Compari
     }
 
 
+def figures_of(cutoff: TestCutoff, metrics: Sequence[str]) -> list[float]:
+    """Some of our metrics at a cutoff; NaN for those that need money if there is none."""
+    figures = _figures(cutoff.predictions[OURS], cutoff.truth, np.ones((1, len(cutoff.truth))))
+    return [float(figures[metric][0]) if metric in figures else float("nan") for metric in metrics]
+
+
 def _figures(prediction: Prediction, truth: Sample, weights: np.ndarray) -> dict[str, np.ndarray]:
     """The metrics (b,) of a prediction in resamples with weights (b, n)."""
     size = weights.sum(axis=1)

@@ -74,8 +74,9 @@ def main(arguments: Sequence[str]) -> int:
     """Prints a row for each kind of business."""
     options = _options(arguments)
     titles = ("kind", "businesses, cutoffs", "totals held", "numbers of leavers held", "customers' values held")
-    more = ("zeros allow no less than", "held where nothing is less likely than 80%", "error of the total")
-    print(f"| {' | '.join((*titles, *more))}: median, mean, largest |\n|:---|{'---:|' * 7}")
+    more = ("zeros allow no less than", "held where nothing is less likely than 80%")
+    errors = tuple(f"error of {what}: median, mean, largest" for what in ("the total", "the number of leavers"))
+    print(f"| {' | '.join((*titles, *more, *errors))} |\n|:---|{'---:|' * 8}")
     for name, kind in KINDS.items():
         numbers = range(options.first, options.first + getattr(options, name))
         done = []
@@ -104,12 +105,19 @@ def summary_row(name: str, businesses: Sequence[Sequence[rolling.TestCutoff]]) -
     totals = [[_in(c.total_interval, c.truth.spend.sum()) for c in b if c.total_interval] for b in businesses]
     leavers = [[_in(c.leavers_interval, c.truth.churned.sum()) for c in b] for b in businesses]
     share, least, of_open = rolling.mean_coverage(cutoffs)
-    errors = [float(v.sum() / c.truth.spend.sum() - 1) for c in cutoffs if (v := c.predictions[OURS].value) is not None]
-    size = np.abs(errors)
+    predicted = [(c.predictions[OURS], c.truth) for c in cutoffs]
+    totals_off = [float(p.value.sum() / truth.spend.sum() - 1) for p, truth in predicted if p.value is not None]
+    leavers_off = [float(p.churn.sum() / truth.churned.sum() - 1) for p, truth in predicted]
     return (
         f"| {name} | {len(businesses)}, {len(cutoffs)} | {_share(totals)} | {_share(leavers)} | {share:.1%} "
-        f"| {least:.1%} | {of_open:.1%} | {np.median(size):.1%}, {size.mean():.1%}, {errors[int(size.argmax())]:+.0%} |"
+        f"| {least:.1%} | {of_open:.1%} | {_errors(totals_off)} | {_errors(leavers_off)} |"
     )
+
+
+def _errors(signed: Sequence[float]) -> str:
+    """Median, mean and largest of the sizes of errors, the largest with its sign."""
+    size = np.abs(signed)
+    return f"{np.median(size):.1%}, {size.mean():.1%}, {signed[int(size.argmax())]:+.0%}"
 
 
 def _in(interval: tuple[float, float], number: float) -> bool:

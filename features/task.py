@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -69,6 +69,26 @@ class Cohort:
 
     active_within: Window
 
+    def holds(self, recency: Any) -> Any:
+        """Whether the cohort holds customers by the days since their last purchase: a number or an expression."""
+        return recency <= self.active_within.days
+
+
+@dataclass(frozen=True)
+class LapsedCohort(Cohort):
+    """Former customers at a cutoff: the last purchase lies in [cutoff - active_within, cutoff - silent_for).
+
+    >>> lapsed = LapsedCohort(Window(1095), silent_for=Window(365))
+    >>> [lapsed.holds(days) for days in (365, 366, 1095, 1096)]
+    [False, True, True, False]
+    """
+
+    silent_for: Window
+
+    def holds(self, recency: Any) -> Any:
+        """Whether the cohort holds customers by the days since their last purchase: a number or an expression."""
+        return (recency > self.silent_for.days) & super().holds(recency)
+
 
 @dataclass(frozen=True)
 class Task:
@@ -102,6 +122,22 @@ class Task:
                 f"value_horizons must be distinct, ascending and longer than the horizon {self.horizon}, for which "
                 f"value is always predicted; found {', '.join(map(str, self.value_horizons))}"
             )
+
+    def lapsed_until(self, limit: Window) -> Task:
+        """Return the task of former customers: those silent for longer than `active_within`, up to a limit.
+
+        The limit is the longest window, so that the past of somebody who is silent for long is seen as well.
+        """
+        windows = tuple(sorted({limit, *(w for w in self.windows if w < limit)}))
+        cohort = LapsedCohort(limit, self.cohort.active_within)
+        return replace(self, cohort=cohort, windows=windows, value_horizons=())
+
+    @property
+    def purchase_windows(self) -> tuple[Window, ...]:
+        """The windows in which a customer of the cohort can have a purchase."""
+        if not isinstance(self.cohort, LapsedCohort):
+            return self.windows
+        return tuple(w for w in self.windows if w > self.cohort.silent_for)
 
     @property
     def contractual(self) -> bool:

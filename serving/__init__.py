@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from features.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
+    from serving.activation import measure_activation
     from serving.campaigns.overview import list_campaigns
+    from serving.campaigns.sharing import share_money
     from serving.customer_explanations import explain_changes, explain_customers
     from serving.demo import prepare_demo
     from serving.measurement.measure import measure_plan
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
+        "activation": ["measure_activation"],
         "campaigns.overview": ["list_campaigns"],
+        "campaigns.sharing": ["share_money"],
         "customer_explanations": ["explain_changes", "explain_customers"],
         "demo": ["prepare_demo"],
         "measurement.measure": ["measure_plan"],
@@ -37,6 +41,7 @@ __getattr__, __all__ = lazy_exports(
         "report.page": ["write_report"],
         "scoring.run": ["score_customers"],
         "segmentation.run": ["segment_customers"],
+        "winback.table": ["read_winback"],
         "statistics.treatment_effect": [
             "difference_in_means",
             "regression_adjusted_effect",

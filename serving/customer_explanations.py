@@ -14,8 +14,10 @@ from features.errors import UsageError, sample
 from features.intake.customer_ids import stored_ids
 from features.intake.log import Business, Log, as_date, opened
 from serving.explanation.contributions import compute_contributions, shap_explanation
+from serving.explanation.return_reasons import return_contributions
 from serving.explanation.what_if import WhatIf, find_what_if
 from serving.scoring.predictions import build_cohort, load_champions, model_features
+from training.artifact.return_hazard import RETURNS_WITHIN
 
 
 def explain_customers(
@@ -27,7 +29,8 @@ def explain_customers(
         business: An opened log, a config, or the path of a config.
         cutoff: Features see what was known before this day.
         customers: The ids of n customers; by default the whole cohort.
-        target: 'churn' (a probability), 'value' (money), or the value over a longer horizon, such as 'value_180d'.
+        target: 'churn' (a probability), 'value' (money), the value over a longer horizon, such as 'value_180d', or a
+            point of the curve of returning up to the horizon, such as 'returns_within_7d': reasons for sooner or later.
 
     Returns:
         A `shap.Explanation`: `values` (n, p), `base_values` (n,), `data` (n, p).
@@ -42,12 +45,17 @@ def explain_customers(
         config = log.config
         models, snapshots = load_champions(config), build_cohort(log, as_date(cutoff))
         names = None if customers is None else _names(log, customers, as_date(cutoff))
-    if target not in models.targets:
-        raise UsageError(f"no target {target!r}: expected one of {', '.join(models.targets)}")
-    rows = snapshots.rows if names is None else _rows_of(snapshots.rows, names)
     bundle = models.richest.bundle
+    days_of = {f"{RETURNS_WITHIN}{d}d": d for d in (bundle.returns.marks[:-1] if bundle.returns else ())}
+    if target not in (*models.targets, *days_of):
+        raise UsageError(f"no target {target!r}: expected one of {', '.join((*models.targets, *days_of))}")
+    rows = snapshots.rows if names is None else _rows_of(snapshots.rows, names)
     phrases = [feature.phrase for feature in model_features(models, snapshots.features, snapshots.own)]
-    return shap_explanation(compute_contributions(bundle, rows)[target], rows, bundle.features, phrases)
+    if target in days_of:
+        part = return_contributions(bundle, rows, days_of[target])
+    else:
+        part = compute_contributions(bundle, rows)[target]
+    return shap_explanation(part, rows, bundle.features, phrases)
 
 
 def explain_changes(business: Business, customer: str, cutoff: date | str, below: float | None = None) -> WhatIf:

@@ -17,6 +17,7 @@ from features.intake.customer_ids import known_names, output_id_rule
 from features.intake.identifiers import RULE_VERSION
 from serving.language.formats import task_terms
 from serving.scoring.score_tables import read_scores
+from serving.winback.text import lapsed_customer_text
 
 if TYPE_CHECKING:
     from features.intake.log import Business
@@ -28,6 +29,8 @@ def explain_customer(
     business: Business, customer: str, cutoff: date, below: float | None = None, with_what_if: bool = True
 ) -> str:
     """Explain the predictions for one customer: the numbers, their reasons, and what-if changes, as text.
+
+    A lapsed customer is explained from the table that `regulars score` wrote, without what-if changes.
 
     Args:
         business: An opened log, a config, or the path of a config.
@@ -47,6 +50,8 @@ def explain_customer(
     config = _config(business)
     ids = None if config.identity else _scored_ids(config, cutoff)
     is_scored = ids is not None and _has_any(ids, known_names(config, customer))
+    if not is_scored and (lapsed := lapsed_customer_text(config, known_names(config, customer), cutoff)):
+        return lapsed
     if ids is not None and not is_scored:
         raise _not_scored(config, customer, cutoff, ids)
     from features.intake.log import opened  # imported late, as all that follows: engine and models take seconds

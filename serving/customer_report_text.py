@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -15,14 +17,16 @@ from features.intake.identity import customer_names
 from features.intake.log import Log
 from features.phrases import format_number
 from serving.explanation.contributions import Contributions, compute_contributions, top_reasons
+from serving.explanation.return_reasons import return_contributions
 from serving.explanation.what_if import find_what_if, what_if_lines
-from serving.language.formats import task_terms
+from serving.language.formats import format_money, task_terms
 from serving.language.messages import get_language
+from serving.scoring.columns import NEXT_PURCHASE, NEXT_PURCHASE_COLUMNS
 from serving.scoring.lifetime_totals import is_lifetime, lifetime_name
 from serving.scoring.predictions import build_cohort, load_champions, model_features, predict_cohort
 from serving.scoring.value_tiers import NO_SKILL
 
-MOST_REASONS = 8
+MOST_REASONS, MOST_SOONER = 8, 4
 STARTING_POINT = "starting point: a typical customer"
 TITLES = {"churn": "why this risk", "value": "why this value"}
 
@@ -58,8 +62,14 @@ def explanation_text(log: Log, customer: str, cutoff: date, below: float | None,
     for name in (name for name in TITLES if name in contributions):
         lines += [
             "",
-            *_reason_lines(name, contributions[name], top_reasons(contributions[name], row, features, MOST_REASONS)[0]),
+            *_reason_lines(
+                TITLES[name], contributions[name], top_reasons(contributions[name], row, features, MOST_REASONS)[0]
+            ),
         ]
+    if returns := models.richest.bundle.returns:
+        part, days = return_contributions(models.richest.bundle, row, returns.marks[0]), returns.marks[0]
+        title = f"why sooner or later (a purchase within {days} days)"
+        lines += ["", *_reason_lines(title, part, top_reasons(part, row, features, MOST_SOONER)[0])]
     if not with_what_if:
         return "\n".join(lines)
     level = float(cohort["churn_probability"].mean()) if below is None else below
@@ -84,29 +94,66 @@ def _row_of(ids: pa.ChunkedArray, customer: str, cutoff: date, log: Log) -> int:
 
 def _prediction_lines(columns: dict[str, Any], config: Config) -> list[str]:
     horizon, chance = config.task.horizon.days, task_terms(config.task).chance
+    money = partial(format_money, tr=get_language("en", config.currency))
     lines = [f"probability of {chance} in the next {horizon} days   {columns['churn_probability']:.1%}"]
     if "value" in columns:
-        inside = f"{config.serving.interval:.0%} of such customers: {format_number(columns['value_low'], 'money')} to"
+        inside = f"{config.serving.interval:.0%} of such customers: {money(columns['value_low'])} to"
         lines += [
-            f"expected value over {horizon} days (LTV)   {format_number(columns['value'], 'money')} "
-            f"({inside} {format_number(columns['value_high'], 'money')})",
-            f"value at risk   {format_number(columns['value_at_risk'], 'money')}",
+            f"expected value over {horizon} days (LTV)   {money(columns['value'])} "
+            f"({inside} {money(columns['value_high'])})",
+            f"value at risk   {money(columns['value_at_risk'])}",
         ]
     for name, longer in config.task.to_task().longer.items():
         if name in columns:  # a horizon that no cutoff has completed is not in the model
-            lines.append(f"the same over {longer.days} days   {format_number(columns[name], 'money')}")
+            lines.append(f"the same over {longer.days} days   {money(columns[name])}")
     english = get_language("en")
     for name in (name for name in columns if is_lifetime(name)):
-        value, low, high = (format_number(columns[f"{name}{end}"], "money") for end in ("", "_low", "_high"))
+        value, low, high = (money(columns[f"{name}{end}"]) for end in ("", "_low", "_high"))
         lines.append(f"{lifetime_name(name, english).lower()}   {value} ({low} to {high})")
-    lines.append(f"lifecycle {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
+    lines += next_purchase_lines(columns, config.task.horizon.days, config.serving.interval)
+    lines.append(f"rhythm {columns['lifecycle']}, tier {columns['tier']}, segment '{columns['segment']}'")
     return [f"  {line}" for line in lines]
 
 
-def _reason_lines(name: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
+def next_purchase_lines(columns: Mapping[str, Any], horizon: int, inside: float) -> list[str]:
+    """When a customer's next purchase is expected, how overdue they are, and how many orders are expected, as lines.
+
+    Args:
+        columns: The customer's score columns; dates and numbers are Arrow scalars or plain, or not there.
+        horizon: Of the labels, in days.
+        inside: The probability that the interval holds, in (0, 1).
+
+    Returns:
+        The lines; none if the model does not say when customers return.
+    """
+    if NEXT_PURCHASE not in columns:
+        return []
+    day, low, high = (_plain(columns[name]) for name in NEXT_PURCHASE_COLUMNS)
+    ends = f" ({inside:.0%} between {low} and {high})" if high else f" ({(1 - inside) / 2:.0%} by {low})" if low else ""
+    expected = (
+        f"next purchase expected around {day:%A} {day}{ends}"
+        if day
+        else f"next purchase less likely than not within {2 * horizon} days{ends}"
+    )
+    lines = [expected, f"expected orders over {horizon} days   {float(_plain(columns['expected_orders'])):.2f}"]
+    overdue = _plain(columns["overdue_days"])
+    if overdue is not None and overdue >= 0.5:
+        lines.append(f"{overdue:.0f} days overdue: silent for longer than usual between orders")
+    elif overdue is not None:
+        due = _plain(columns["cutoff"]).date() + timedelta(days=round(-overdue))
+        lines.append(f"due on {due:%A} {due} by the usual days between orders")
+    return lines
+
+
+def _plain(value: Any) -> Any:
+    """A value as Python has it."""
+    return value.as_py() if isinstance(value, pa.Scalar) else value
+
+
+def _reason_lines(title: str, part: Contributions, top: list[dict[str, Any]]) -> list[str]:
     """Return lines from the base over the strongest reasons and all other features to the prediction."""
     total, rest = float(part.total[0]), float(part.total[0]) - part.base
-    lines = [f"{TITLES[name]}: from {_amount(part.base, part.unit)} ({STARTING_POINT}) to {_amount(total, part.unit)}"]
+    lines = [f"{title}: from {_amount(part.base, part.unit)} ({STARTING_POINT}) to {_amount(total, part.unit)}"]
     for reason in top:
         rest -= reason["contribution"]
         lines.append(f"  {_signed(reason['contribution'], part.unit):>12}  {reason['reading']}  [{reason['phrase']}]")

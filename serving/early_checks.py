@@ -81,6 +81,9 @@ def _plan(config: Config, options: Options) -> None:
     from serving.experiments.arms import parse_arms
     from serving.planning.rules import experiment_campaign, plan_rules, refuse_measured, require_detectable
 
+    if options["share"]:
+        config.outputs.require_scored(options["cutoff"])
+        return
     test, campaign = options["test"], options["campaign"]
     stated = config.plan is None or any(action.save_rate is not None for action in config.plan.actions.values())
     require_detectable(options["detect"])

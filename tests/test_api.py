@@ -120,7 +120,7 @@ def test_scores_and_exact_explanations(log: Log) -> None:
     assert not scores.new
     frame = scores.to_pandas().set_index("customer_id")
     some = frame.index[:5].tolist()
-    for target, column in (("churn", "churn_probability"), ("value", "value")):
+    for target, column in (("churn", "churn_probability"), ("value", "value"), ("returns_within_8d",) * 2):
         explanation = explain_customers(log, CUTOFF, some, target)
         assert isinstance(explanation, shap.Explanation)
         totals = explanation.base_values + explanation.values.sum(axis=1)

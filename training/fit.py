@@ -44,18 +44,20 @@ from training.evaluation.evaluate import (
 )
 from training.evaluation.leavers import evaluate_leavers
 from training.evaluation.longer_horizons import evaluate_longer_horizons
+from training.evaluation.return_times import evaluate_return_times
 from training.evaluation.skill import Skill, assess_skill
 from training.evaluation.tenure_hazard import baselines_for
 from training.models.base_models import FittedBefore, OutOfTimeFold, fit_at_all_cutoffs, has_money
 from training.models.churn import ChurnClassifier
-from training.models.ensemble import fit_ensemble, sets_to_fit
+from training.models.ensemble import FittedEnsemble, fit_ensemble, sets_to_fit
 from training.models.everybody_alike import AlikeModels, fit_everybody_alike
 from training.models.lifetime import with_lifetime
 from training.models.lightgbm_base import LightGBMEstimator
 from training.models.longer_horizons import with_longer_horizons
+from training.models.return_hazard import fit_return_hazard
 from training.models.spend import SpendRegressor, positive_spend
 from training.side_by_side import run_side_by_side
-from training.tune import Labelled, StudyFile, TuningResult, later_losses, sample_for_tuning, tune_models
+from training.tune import Labelled, StudyFile, TuningResult, is_gain, later_losses, sample_for_tuning, tune_models
 
 Pair = tuple[Labelled, Labelled]
 QUICK_NOTE = (
@@ -116,13 +118,16 @@ class FittedModels:
         return OutOfTimePredictions(self.truth, self.predictions, self.split.test.test)
 
 
-def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) -> FittedModels:
+def fit_models(
+    snapshots: Snapshots, config: Config, *, resume: bool = False, latest: Snapshots | None = None
+) -> FittedModels:
     """Tunes, evaluates and fits the models of a business.
 
     Args:
         snapshots: Of every mature cutoff, with labels.
         config: Seeds, trials, interval.
         resume: Whether to continue an interrupted tuning of the same data.
+        latest: The newest customers, without labels, from whom lifetime value is forecast; see `with_lifetime`.
 
     Returns:
         The fitted models with their evaluation.
@@ -133,10 +138,12 @@ def fit_models(snapshots: Snapshots, config: Config, *, resume: bool = False) ->
     split = time_splits(snapshots.cutoffs, snapshots.task.horizon)
     _check_outcomes(snapshots, split)
     with threadpool_limits(1, user_api="blas"):  # BLAS sums depend on the number of threads
-        return _fit_models(snapshots, split, config, resume)
+        return _fit_models(snapshots, split, config, resume, latest)
 
 
-def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool) -> FittedModels:
+def _fit_models(
+    snapshots: Snapshots, split: TimeSplit, config: Config, resume: bool, latest: Snapshots | None
+) -> FittedModels:
     tuned, baselines = _tune_and_predict_baselines(snapshots, split, config, resume)
     parameters = {name: t.used for name, t in tuned.items()}
     fitted: FittedBefore = {}
@@ -149,23 +156,22 @@ def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: 
         truth = sample_at(snapshots, [split.test.test])
         predictions = evaluated.richest.predict(truth.features)
         steps.update()
-        out_of_time = evaluated.cross_calibrated(inside)
-        evaluation = _evaluate(
-            snapshots.task.horizon, config, split.test.test, truth, predictions, baselines, out_of_time
-        )
+        context = (snapshots.task.horizon, config, split.test.test, truth)
+        evaluation = _evaluate(*context, predictions, baselines, evaluated.cross_calibrated(inside))
         steps.update()
         final = fit_ensemble(snapshots, config, split.all_cutoffs, parameters, fitted)
         steps.update()
-        value, notes = _with_later_value(final.value, snapshots, config, split.all_cutoffs)
-        evaluated_bundle = _with_longer_horizons_then(evaluated.value, snapshots, config, split.test)
+        churn, value, notes = _with_later_outcomes(final, snapshots, config, split.all_cutoffs, latest)
+        evaluated_bundle = _extended_then(evaluated, known_then, config, split.test)
         longer_evaluations, not_evaluated = evaluate_longer_horizons(
             snapshots, config, [step.column for step in value.longer] if value else []
         )
+        longer_evaluations += evaluate_return_times(evaluated_bundle, truth, split.test.test, config)
     done = FittedModels(
-        churn=final.churn,
+        churn=churn,
         value=value,
         evaluation=concat_evaluations([evaluation, *longer_evaluations]),
-        evaluated=evaluated_bundle or evaluated.churn,
+        evaluated=evaluated_bundle,
         truth=truth,
         predictions=predictions,
         tuned=tuned,
@@ -178,8 +184,10 @@ def _fit_models(snapshots: Snapshots, split: TimeSplit, config: Config, resume: 
 
 def _notes_on_rows(snapshots: Snapshots, quick: bool) -> tuple[str, ...]:
     """Which rows were chosen, left out or limited, in words."""
-    parts = (choice_note, delay_note, contacted_note, heavy_value_note)
-    return (*([QUICK_NOTE] if quick else []), *(note for part in parts for note in part(snapshots)))
+    chosen = [snapshots.choice.note] if snapshots.choice and snapshots.choice.note else []
+    delay = label_delay_note(snapshots.label_delay, snapshots.end, snapshots.task.horizon)
+    left_out = (*contacted_note(snapshots), *heavy_value_note(snapshots))
+    return (*([QUICK_NOTE] if quick else []), *chosen, *delay, *left_out)
 
 
 def _everybody_alike(fitted: FittedModels, snapshots: Snapshots, inside: float) -> AlikeModels | None:
@@ -206,31 +214,24 @@ def _uncalibrated_note(evaluated: ModelBundle, final: ModelBundle) -> str:
     )
 
 
-def _with_later_value(
-    value: ModelBundle | None, snapshots: Snapshots, config: Config, cutoffs: Sequence[date]
-) -> tuple[ModelBundle | None, tuple[str, ...]]:
-    """The final value model with its longer horizons and lifetime value, and notes on both."""
-    known = (cutoffs, snapshots.labels_end)
-    value, notes = with_longer_horizons(value, snapshots, config, *known)
-    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known)
-    return value, (*notes, *lifetime_notes)
+def _with_later_outcomes(
+    final: FittedEnsemble, snapshots: Snapshots, config: Config, cutoffs: Sequence[date], latest: Snapshots | None
+) -> tuple[ModelBundle, ModelBundle | None, tuple[str, ...]]:
+    """The final models with the hazard of returning, longer horizons and lifetime value, and notes on what is left out.
+
+    The value model comes second.
+    """
+    known, returns = (cutoffs, snapshots.labels_end), fit_return_hazard(final.churn, snapshots, config, cutoffs)
+    value, notes = with_longer_horizons(final.value, snapshots, config, *known)
+    value, lifetime_notes = with_lifetime(value, snapshots, config.lifetime, *known, latest)
+    return replace(final.churn, returns=returns), value and replace(value, returns=returns), (*notes, *lifetime_notes)
 
 
-def _with_longer_horizons_then(
-    value: ModelBundle | None, snapshots: Snapshots, config: Config, test: Fold
-) -> ModelBundle | None:
-    """The evaluated value model with the longer horizons that were known at its test cutoff."""
-    return with_longer_horizons(value, snapshots.as_known(test.test), config, test.train, test.test)[0]
-
-
-def choice_note(snapshots: Snapshots) -> tuple[str, ...]:
-    """Says which rows of a large log are used; empty if all are."""
-    return (snapshots.choice.note,) if snapshots.choice and snapshots.choice.note else ()
-
-
-def delay_note(snapshots: Snapshots) -> tuple[str, ...]:
-    """Says which cutoffs are not used because rows of their horizon may still arrive; empty if there are none."""
-    return label_delay_note(snapshots.label_delay, snapshots.end, snapshots.task.horizon)
+def _extended_then(evaluated: FittedEnsemble, known_then: Snapshots, config: Config, test: Fold) -> ModelBundle:
+    """The evaluated model with the longer horizons and the hazard of returning that were known at its test cutoff."""
+    value, _ = with_longer_horizons(evaluated.value, known_then, config, test.train, test.test)
+    bundle = value or evaluated.churn
+    return replace(bundle, returns=fit_return_hazard(bundle, known_then, config, test.train))
 
 
 def contacted_note(snapshots: Snapshots) -> tuple[str, ...]:
@@ -320,12 +321,11 @@ def _tune_and_check(
     tuned = tune_models(
         estimator, folds, trials=settings.trials, timeout=settings.timeout, title=f"tuning {kind}", study=study, **fixed
     )
-    if not later:
+    if not later or not tuned.gained:
         return tuned
-    default_loss, tuned_loss = later_losses(
-        [estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed
-    )
-    return replace(tuned, kept=tuned_loss < default_loss, later=(default_loss, tuned_loss))
+    default, best = later_losses([estimator(**fixed), estimator(**tuned.parameters, **fixed)], later[0], settings.seed)
+    means = float(default.mean()), float(best.mean())
+    return replace(tuned, kept=is_gain([default], [best]), later=means)
 
 
 def _study_name(kind: str, snapshots: Snapshots, seed: int) -> str:

@@ -13,13 +13,12 @@ from features.snapshots.build import RowChoice
 from features.snapshots.training_rows import BYTES_PER_VALUE, FIXED_BYTES
 from training.tune import MAX_ROWS
 
-FIXED_SECONDS = 12.0
-READ = 12.0  # seconds for a million rows of the log's cohorts, used or not
-BUILD, FIT, BASELINE = 0.35, 1.0, 0.3  # seconds for a million values (rows x features); FIT: of all folds together
-TRIAL = 1.1  # seconds of a trial of both models on MAX_ROWS rows x 127 features
-RESAMPLE = 3e-6  # seconds for a customer and resample
+FIXED_SECONDS = 16.0
+BUILD, FIT, BASELINE = 0.35, 0.65, 0.2  # seconds for a million values (rows x features); FIT: of all folds together
+TRIAL = 0.7  # seconds of a trial of both models on MAX_ROWS rows x 127 features; a search may end earlier
+RESAMPLE = 1.5e-6  # seconds for a customer and resample
 MANY = 90  # seconds; longer times are given in minutes
-PARALLEL = 0.6  # what each further core adds
+PARALLEL = 0.7  # what each further core adds
 
 
 @dataclass(frozen=True)

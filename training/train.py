@@ -15,9 +15,10 @@ import pandas as pd
 from features.audit.id_notes import id_facts, order_number_notes
 from features.config.load import Config
 from features.errors import DataError, UsageError
-from features.intake.log import Business, opened
+from features.intake.log import Business, Log, opened
 from features.snapshots import build
 from features.snapshots.build import RowChoice, Snapshots
+from features.snapshots.lapsed import build_lapsed_snapshots
 from features.storage.atomic_files import write_text_atomically
 from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
@@ -26,6 +27,7 @@ from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
 from training.evaluation.grade import grade_evaluation, grade_text
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
+from training.evaluation.return_times import return_time_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
 from training.models.lifetime import label_spans
@@ -37,9 +39,13 @@ from training.registry.model_card import model_card_text
 from training.registry.models import Champion, RegisteredVersion
 from training.registry.promotion_gates import AlikeChallengers, PromotionDecision
 from training.registry.run_record import SHARE, TrainingRecord
+from training.registry.winback_models import winback_config, winback_kind
 from training.resources import estimate_training
 from training.tune import TuningResult
+from training.winback import fit_winback, unregistered_note, winback_rows, winback_text
 
+WINBACK_CARD = "winback_card.md"
+SECOND_ORDERS = "`regulars check --second-orders` needs no model: how many first-time buyers order again, and which"
 QUICK_REFUSAL = "a quick look never replaces a champion that was trained in full; run `regulars train` without --quick"
 SHOWN = {name: title for name, title in champion_challenger.TITLES.items() if name != "log_loss"}
 
@@ -71,10 +77,31 @@ class RegisteredTraining:
 
 
 @dataclass(frozen=True)
+class WinbackTraining:
+    """What became of the win-back model.
+
+    Attributes:
+        settled: The registered training; None if there is none.
+        text: Its figures, and what became of it, or why there is none, in words; may be empty.
+        fitted: The fitted models with their evaluation.
+    """
+
+    settled: RegisteredTraining | None
+    text: str
+    fitted: FittedModels | None = None
+
+
+@dataclass(frozen=True)
 class TrainingRun(RegisteredTraining):
-    """A registered training with its fitted models."""
+    """A registered training with its fitted models.
+
+    Attributes:
+        fitted: The fitted models.
+        winback: What became of the win-back model; None if it was not asked for.
+    """
 
     fitted: FittedModels
+    winback: WinbackTraining | None = None
 
     def to_pandas(self) -> pd.DataFrame:
         """The metrics of the evaluated models and baselines on the last cutoff, with their intervals."""
@@ -93,7 +120,7 @@ def train_models(
 
     Args:
         business: An opened log, a config, or the path of a config.
-        which: Which models to register: 'churn', 'value', or 'all' that the log supports.
+        which: Which models to register: 'churn', 'value', 'winback', or 'all' that the log supports.
         resume: Whether to continue an interrupted tuning of the same data.
         quick: A look in about a tenth of the time: few rows, no tuning, few resamples; its models are marked as quick
             and never replace a champion that is not.
@@ -114,29 +141,70 @@ def train_models(
         mlflow_tracking.require_tracking_server(config)
         if quick:
             config = config.model_copy(update={"training": config.training.as_quick()})
+        if which == "winback":
+            return _train_winback_alone(log, config)
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs) if config.has_value else ()
-        rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
+        rows, latest = _build_rows(log, config, choice)
+        lapsed = build_lapsed_snapshots(log, winback_rows(config)) if which == "all" else None
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
-    fitted = _fit_or_explain(rows, business, config, resume)
+    fitted = _fit_or_explain(rows, latest, business, config, resume)
     groups = evaluate_fairness(fitted.out_of_time, attributes, config.training)
     kinds = ("churn", "value") if which == "all" else (which,)
     record = run_record.save_training_record(
         fitted, rows, config, kinds, model_card_text(fitted, rows, config, groups), groups
     )
     settled = _log_and_promote(record, fitted.truth, config)
-    return TrainingRun(**vars(settled), fitted=fitted)
+    winback = _train_winback(lapsed, config) if which == "all" else None
+    return TrainingRun(**vars(settled), fitted=fitted, winback=winback)
 
 
-def _fit_or_explain(rows: Snapshots, business: Business, config: Config, resume: bool) -> FittedModels:
+def _train_winback_alone(log: Log, config: Config) -> TrainingRun:
+    """Trains the win-back model and no other; raises DataError if there is none."""
+    done = _train_winback(build_lapsed_snapshots(log, winback_rows(config)), config)
+    if done.settled is None or done.fitted is None:
+        raise DataError(done.text or "[task] lapsed_within is 'off', or contracts end: nobody is scored for win-back")
+    return TrainingRun(**vars(done.settled), fitted=done.fitted)
+
+
+def _train_winback(lapsed: Snapshots | None, config: Config) -> WinbackTraining:
+    """Fits, registers and promotes the win-back model, if there are lapsed customers to learn from."""
+    made = fit_winback(lapsed, config)
+    if made.fitted is None or lapsed is None:
+        return WinbackTraining(None, made.note)
+    own, groups = winback_config(config), pd.DataFrame()
+    card = model_card_text(made.fitted, lapsed, own, groups)
+    record = run_record.save_training_record(made.fitted, lapsed, own, (winback_kind(config),), card, groups)
+    try:
+        settled = _log_and_promote(record, made.fitted.truth, own, WINBACK_CARD)
+    except UsageError as problem:
+        record.remove()
+        return WinbackTraining(None, unregistered_note(problem))
+    outcome = training_outcome(settled) if settled.champions else training_refusal(settled)
+    return WinbackTraining(settled, f"{winback_text(made.fitted)}; {outcome}", made.fitted)
+
+
+def _build_rows(log: Log, config: Config, choice: RowChoice) -> tuple[Snapshots, Snapshots | None]:
+    """The rows to learn from and, for lifetime value, the newest customers; None if it is not wanted."""
+    if not (config.has_value and config.lifetime.months) or config.task.to_task().contractual:
+        return build.build_snapshots(log, choice=choice), None
+    spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs)
+    rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
+    return rows, build.build_snapshots(log, choice=replace(choice, cutoffs=(rows.end,)), with_labels=False)
+
+
+def _fit_or_explain(
+    rows: Snapshots, latest: Snapshots | None, business: Business, config: Config, resume: bool
+) -> FittedModels:
     """As `fit_models`; if there is too little to learn from, it says when customer ids look like order numbers."""
     try:
-        return fit_models(rows, config, resume=resume)
+        return fit_models(rows, config, resume=resume, latest=latest)
     except DataError as problem:
         with opened(business) as log, log.stages() as (engine, tables):
             hints = order_number_notes(id_facts(tables, config, engine), tables)
+        if not config.task.to_task().contractual:
+            hints = [*hints, SECOND_ORDERS]
         raise DataError(". ".join([str(problem).rstrip("."), *hints]) if hints else str(problem)) from None
 
 
@@ -162,6 +230,12 @@ def log_kept_training(config: Config, folder: Path) -> RegisteredTraining:
     return _log_and_promote(record, sample_at(rows, [record.cutoff]), config)
 
 
+def training_run_text(run: TrainingRun) -> str:
+    """The metrics of a training as text for a terminal, those of the win-back model as well."""
+    winback = run.winback.text if run.winback else ""
+    return "\n\n".join(filter(None, (training_text(run.fitted), winback)))
+
+
 def training_text(fitted: FittedModels) -> str:
     """The metrics at the last cutoff beside the baselines, as text for a terminal."""
     metrics = fitted.evaluation.metrics
@@ -181,6 +255,8 @@ def training_text(fitted: FittedModels) -> str:
         cell = f"{mine.value:,.4g} ({mine.low:,.4g} to {mine.high:,.4g})"
         lines.append(f"{title:<26}{cell:<34}{arrow:<10}{_best_baseline(metric, baselines)}".rstrip())
     lines += ["", *leaver_lines(fitted.evaluation, fitted.split.test.test, fitted.interval)]
+    if timing := return_time_lines(fitted.evaluation, fitted.split.test.test):
+        lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
     notes = [*fitted.shortfalls, *fitted.notes]
@@ -212,7 +288,7 @@ def _tuning_line(kind: str, tuned: TuningResult) -> str:
     """The result of tuning, the check on a later cutoff, and the most important parameters."""
     important = ", ".join(f"{name} {share:.0%}" for name, share in list(tuned.importance.items())[:3])
     loss = f"{tuned.default_loss:.4f} with defaults, {tuned.loss:.4f} at best"
-    later = ""
+    later = "" if tuned.gained else "; nothing but chance was gained, so the defaults are kept"
     if tuned.later:
         verdict = "so the tuned parameters are used" if tuned.kept else "so the defaults are kept"
         later = f"; on a later cutoff {tuned.later[0]:.4f} and {tuned.later[1]:.4f}, {verdict}"
@@ -244,7 +320,9 @@ def training_refusal(registered: RegisteredTraining) -> str:
     )
 
 
-def _log_and_promote(record: TrainingRecord, truth: Sample, config: Config) -> RegisteredTraining:
+def _log_and_promote(
+    record: TrainingRecord, truth: Sample, config: Config, card_file: str = run_record.CARD_FILE
+) -> RegisteredTraining:
     """Logs and registers a record, decides on promotion, and then deletes the record's folder."""
     try:
         champions = _current_champions(record, config)
@@ -259,7 +337,7 @@ def _log_and_promote(record: TrainingRecord, truth: Sample, config: Config) -> R
             f"{problem}\nthe fitted models are kept in {record.folder}; once the store answers, "
             f"`regulars train --log {record.folder}` logs it"
         ) from None
-    write_text_atomically(config.output / run_record.CARD_FILE, record.card)
+    write_text_atomically(config.output / card_file, record.card)
     newest, quick = date.fromisoformat(record.facts["end"]), record.quick
     record.remove()
     now_champions = tuple(replace(v, champion=True) for v in chosen)

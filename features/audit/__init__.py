@@ -16,6 +16,7 @@ __getattr__, __all__ = lazy_exports(
         ],
         "exclusion_lists": ["ListMatch", "match_list", "read_excluded"],
         "id_notes": ["id_facts", "odd_ids", "order_number_notes"],
+        "second_orders": ["EVERYBODY", "SecondOrders", "count_second_orders"],
         "log_profile": ["LogProfile", "WEEK", "WeeklyCounts", "profile_log"],
     },
 )

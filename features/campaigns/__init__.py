@@ -24,7 +24,7 @@ __getattr__, __all__ = lazy_exports(
             "plans_superseded_by",
             "superseded_by",
         ],
-        "plan_outcomes": ["PlanOutcomes", "read_plan_outcomes"],
+        "plan_outcomes": ["PlanOutcomes", "read_later_values", "read_plan_outcomes"],
         "required_contacts": ["require_contacts", "require_uplift_contacts"],
         "uplift_dataset": ["UpliftDataset", "build_uplift_dataset"],
     },

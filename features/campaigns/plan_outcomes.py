@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -99,6 +100,39 @@ def read_plan_outcomes(log: Log, customers: pa.ChunkedArray, cutoff: date, horiz
             marks=history_marks(tables, day, engine),
             has_cost=bool(section.cost),
         )
+
+
+def read_later_values(
+    log: Log, customers: pa.ChunkedArray, cutoff: date, horizon: Window, multiples: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """Reads what the customers of a plan brought until the end of later horizons.
+
+    Args:
+        log: The log.
+        customers: The customers' ids, each once.
+        cutoff: The cutoff of the plan.
+        horizon: Its horizon.
+        multiples: The numbers of horizons.
+
+    Returns:
+        By number of horizons the net amount (n,) over [cutoff, cutoff + number x horizon); only for those that the log
+        reaches. Empty if the log has no amounts, or is one of contracts.
+
+    Raises:
+        DataError: A table cannot be read.
+    """
+    task = log.config.task.to_task()
+    values = dict[int, np.ndarray]()
+    with log.stages() as (engine, tables):
+        if task.contractual or not tables.contract.has_amount:
+            return values
+        moments = engine.store_arrow("aftermath_cutoff", cutoff_table([cutoff]))
+        for number in multiples:
+            span = Window(number * horizon.days)
+            if cutoff + span.delta <= tables.labels_end:
+                rows = _customer_rows(task, tables, customers, cutoff, moments, horizon, span, engine)
+                values[number] = engine.to_arrow(rows)["value"].to_numpy()
+    return values
 
 
 def _customer_rows(

@@ -83,7 +83,8 @@ def feature_families(task: Task, contract: DataContract) -> tuple[Family, ...]:
     Raises:
         UsageError: Two sections would give features of the same name.
     """
-    of_events = _contract_families(task, contract) if task.contractual else _event_families(task, contract)
+    bought_in = replace(task, windows=task.purchase_windows)
+    of_events = _contract_families(task, contract) if task.contractual else _event_families(bought_in, contract)
     all_families = (*of_events, *_side_table_families(task, contract), *_customer_families(contract))
     _refuse_duplicate_names(all_families)
     return tuple(_null_beyond_log(family, contract) for family in all_families)

@@ -81,6 +81,12 @@ class Config(Section):
     app: AppConfig = AppConfig()
     folder: Path = Field(Path(), exclude=True)
 
+    @property
+    def currency(self) -> str:
+        """The code of the currency of all results; empty where the config does not say it."""
+        sections = (each for each in (self.events, self.subscriptions) if each is not None)
+        return next((each.result_currency for each in sections if each.result_currency), "")
+
     @model_validator(mode="after")
     def _check_fairness(self) -> Config:
         if self.training.fairness and self.customers is None:

@@ -15,20 +15,31 @@ from types import MappingProxyType
 BEST_SCORE = 5
 SCORES = ("r", "f", "m", "fm")
 RULE = re.compile(r"\s*([A-Za-z]+)\s*([1-5])\s*(?:-\s*([1-5])\s*)?")
-BUILT_IN_VERSION = "1"  # the version of these rules
+BUILT_IN_VERSION = "2"  # the version of these rules
 RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "champions": ("r 5, fm 4-5",),
         "loyal": ("r 3-4, fm 4-5",),
         "potential loyalists": ("r 4-5, fm 2-3",),
-        "new": ("r 5, fm 1",),
+        "recent buyers": ("r 5, fm 1",),
         "promising": ("r 4, fm 1",),
-        "need attention": ("r 3, fm 3",),
-        "about to sleep": ("r 3, fm 1-2",),
-        "at risk": ("r 1-2, fm 3-4",),
-        "cannot lose": ("r 1-2, fm 5",),
-        "hibernating": ("r 2, fm 1-2", "r 1, fm 2"),
-        "lost": ("r 1, fm 1",),
+        "average customers": ("r 3, fm 3",),
+        "occasional buyers": ("r 3, fm 1-2",),
+        "quiet regulars": ("r 1-2, fm 3-4",),
+        "quiet champions": ("r 1-2, fm 5",),
+        "quiet occasional buyers": ("r 2, fm 1-2", "r 1, fm 2"),
+        "long quiet": ("r 1, fm 1",),
+    }
+)
+# Version 1 had the same rules under names that say what will happen to a customer, which the risk contradicted.
+EARLIER_VERSION = "1"
+RENAMED: Mapping[str, str] = MappingProxyType(
+    {
+        "need attention": "average customers",
+        "about to sleep": "occasional buyers",
+        "at risk": "quiet regulars",
+        "cannot lose": "quiet champions",
+        "hibernating": "quiet occasional buyers",
     }
 )
 ScoreRanges = Mapping[str, tuple[int, int]]
@@ -79,7 +90,7 @@ def groups_by_scores(rules: Mapping[str, Sequence[str]]) -> dict[RfmScores, str]
         ValueError: A rule is not valid, or a combination belongs to two groups or to none.
 
     >>> groups_by_scores(RULES)[5, 5, 4], groups_by_scores(RULES)[1, 5, 5]
-    ('champions', 'cannot lose')
+    ('champions', 'quiet champions')
     """
     ranges_by_group = {name: [parse_rule(rule) for rule in texts] for name, texts in rules.items()}
     scores = range(1, BEST_SCORE + 1)

@@ -26,6 +26,7 @@ from features.task import UTC_ZONE, Cohort, Task, Window
 
 ENGINES_ZONE = re.compile(r"[A-Z]{3}|SystemV/\w+|[+-]\d\d(:\d\d)?")  # 'JST' (DuckDB), '+02:00' (Spark)
 DURATION_FORMAT = "days or weeks"  # in the JSON schema
+LAPSED_TIMES = 3  # times active_within, by default, for which a former customer counts as lapsed
 Duration = Annotated[
     Window,
     BeforeValidator(lambda v: Window.parse(v) if isinstance(v, str) else v),
@@ -63,6 +64,20 @@ def zone_of_clocks(name: str) -> str:
     return name if not name or ENGINES_ZONE.fullmatch(name) else require_zone(name)
 
 
+def check_lapsed_within(text: str) -> str:
+    """Return a value of `lapsed_within`; raises ValueError for any other text.
+
+    >>> check_lapsed_within("52w"), check_lapsed_within("off")
+    ('364d', 'off')
+    """
+    if text in ("", "off"):
+        return text
+    try:
+        return str(Window.parse(text))
+    except ValueError as problem:
+        raise ValueError(f"{problem}; or 'off'; or '' for {LAPSED_TIMES} times active_within") from None
+
+
 @cache
 def _zones() -> dict[str, str]:
     """The names of the IANA database, by their lower-case forms."""
@@ -86,6 +101,12 @@ class TaskConfig(Section):
     )
     active_within: Duration = Field(
         Window(365), description="a customer is somebody with a purchase within this time before a cutoff"
+    )
+    lapsed_within: Annotated[str, AfterValidator(check_lapsed_within)] = Field(
+        "",
+        description="a customer without a purchase within active_within is lapsed, and scored for win-back, until the "
+        f"last purchase is older than this; '': {LAPSED_TIMES} times active_within; 'off': nobody is scored for "
+        "win-back",
     )
     every: Duration = Field(Window(30), description="time between the cutoffs for training")
     label_delay: Annotated[str, AfterValidator(check_label_delay)] = Field(
@@ -114,9 +135,28 @@ class TaskConfig(Section):
             self.horizon, Cohort(self.active_within), self.every, self.windows, self.churn, longer, self.timezone
         )
 
+    @property
+    def lapsed_limit(self) -> Window | None:
+        """How old the last purchase of a lapsed customer may be; None if nobody is scored for win-back."""
+        if self.lapsed_within == "off" or self.churn == "cancelled":
+            return None
+        return (
+            Window.parse(self.lapsed_within) if self.lapsed_within else Window(LAPSED_TIMES * self.active_within.days)
+        )
+
+    def to_lapsed_task(self) -> Task | None:
+        """Return the task of lapsed customers; None if nobody is scored for win-back, as with contracts."""
+        limit = self.lapsed_limit
+        return None if limit is None else self.to_task().lapsed_until(limit)
+
     @model_validator(mode="after")
     def _check(self) -> TaskConfig:
         self.to_task()
+        limit = self.lapsed_limit
+        if limit is not None and limit <= self.active_within:
+            raise ValueError(
+                f"lapsed_within must be longer than active_within ({self.active_within}), found {limit}; or 'off'"
+            )
         return self
 
 
@@ -199,7 +239,12 @@ class PromoteConfig(Section):
 class TrainingConfig(Section):
     """[training]: how models are tuned and trained."""
 
-    trials: int = Field(25, ge=0, description="number of Optuna trials for each model; 0: default hyperparameters")
+    trials: int = Field(
+        25,
+        ge=0,
+        description="most Optuna trials for each model; a search ends earlier when ten in a row brought nothing but "
+        "noise; 0: default hyperparameters",
+    )
     seed: int = Field(7, ge=0, description="seed of all random numbers")
     timeout: int = Field(
         0,
@@ -296,6 +341,13 @@ class ServingConfig(Section):
         0.8, gt=0, lt=1, description="probability that the value lies between value_low and value_high"
     )
     chunk: int = Field(100_000, ge=1, description="customers in each part file, and in memory at a time")
+    last_try: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="the last day to try to win a lapsed customer back is the last one on which the probability that "
+        "they come back within a horizon, had they stayed silent until then, is at least this",
+    )
     csv: bool = Field(
         False, description="whether to write scores as OUTPUT/csv/cutoff=D/scores.csv as well, for spreadsheets"
     )

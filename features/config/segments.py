@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from features.config.rfm_rules import BUILT_IN_VERSION, RULES, groups_by_scores, suggest_name
+from features.config.rfm_rules import BUILT_IN_VERSION, EARLIER_VERSION, RENAMED, RULES, groups_by_scores, suggest_name
 from features.config.sections import Duration, Section
 
 RuleTexts = Annotated[tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)]
@@ -53,6 +53,17 @@ class SegmentsConfig(Section):
     support: float = Field(
         0.01, gt=0, lt=1, description="minimum share of baskets that contain a pair, for the pair to be analysed"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _migrate(cls, given: Any) -> Any:
+        """Read the names and the version of the built-in rules of earlier versions."""
+        if not isinstance(given, dict) or "rfm" in given:
+            return given
+        treatments = given.get("treatments")
+        if isinstance(treatments, dict):
+            given = {**given, "treatments": {RENAMED.get(name, name): text for name, text in treatments.items()}}
+        return {**given, "version": BUILT_IN_VERSION} if given.get("version") == EARLIER_VERSION else given
 
     @model_validator(mode="after")
     def _check(self) -> SegmentsConfig:

@@ -141,13 +141,21 @@ class MoneySection(TableSection):
     currency: str = Field(
         "",
         description="code of the currency of all money of the table, such as 'EUR', or the column that holds the code "
-        "of each row; empty: one currency. Rows in another currency are converted by `rates`, or set aside and counted",
+        "of each row; empty: one currency. Rows in another currency are converted by `rates`, or set aside and "
+        "counted. A code, or the currency with the rate 1, is written beside all amounts that people read",
     )
     rates: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {},
         description="what one unit of each currency is worth, such as { EUR = 1, USD = 0.92, GBP = 1.17 }; the "
         "currency with 1 is that of all results; empty: only rows in the most frequent currency are used",
     )
+
+    @property
+    def result_currency(self) -> str:
+        """The code of the currency of results: that with the rate 1, else a single one; empty if neither is named."""
+        if self.rates:
+            return next(code for code, rate in self.rates.items() if rate == 1)
+        return self.currency if is_currency_code(self.currency) else ""
 
     @model_validator(mode="after")
     def _check_currency(self) -> MoneySection:

@@ -10,11 +10,13 @@ __getattr__, __all__ = lazy_exports(
             "OutputFolder",
             "PLAN_MANIFEST",
             "PLAN_TABLE",
+            "SCORE_MANIFEST",
             "UPLIFT_MANIFEST",
             "cutoff_name",
             "cutoff_of",
             "plan_name",
         ],
+        "manifest_entries": ["Count", "Part", "ScoringModel"],
         "manifests": [
             "Manifest",
             "Measurement",
@@ -35,6 +37,7 @@ __getattr__, __all__ = lazy_exports(
             "rewriting_advice",
         ],
         "ownership": ["require_output_folder"],
+        "parquet_rows": ["ParquetRows", "open_parquet_rows", "parquet_paths"],
         "parquet_files": ["open_parquet", "read_parquet"],
     },
 )

@@ -76,6 +76,10 @@ class OutputFolder:
         """The folder of a cutoff's scores as CSV."""
         return self.root / "csv" / cutoff_name(cutoff)
 
+    def winback(self, cutoff: date) -> Path:
+        """The folder of a cutoff's lapsed customers."""
+        return self.root / "winback" / cutoff_name(cutoff)
+
     def segments(self, cutoff: date) -> Path:
         """The folder of a cutoff's segments."""
         return self.root / "segments" / cutoff_name(cutoff)

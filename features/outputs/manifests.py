@@ -31,6 +31,7 @@ class Manifest(BaseModel):
         format: The version of the file's format.
         name: The name of the business in its config.
         cutoff: The cutoff.
+        currency: The code of the currency of its money; empty if the config does not name it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -41,6 +42,7 @@ class Manifest(BaseModel):
     format: int = 1
     name: str = ""
     cutoff: date
+    currency: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as JSON has it."""
@@ -228,6 +230,7 @@ class Measurement(Manifest):
         withheld: Groups that are too small for a row, and how many customers held out would do.
         counted_up_to: By outcome, how much one customer counts in adjusted effects.
         experiment: For an experiment its test, its arms and the difference of their gains; None for other plans.
+        later: The effects on value after the horizon, at two and four horizons, as far as the log reaches.
         overlap: Later plans within the horizon, and the shares of both groups whom their actions reach.
     """
 
@@ -254,6 +257,7 @@ class Measurement(Manifest):
     superseded_by: str | None = None
     experiment: dict[str, Any] | None = None
     overlap: dict[str, Any] | None = None
+    later: Rows = []
 
     @property
     def refused_because(self) -> tuple[str, ...]:
@@ -303,6 +307,7 @@ WRITTEN_BY: Mapping[str, type[Manifest]] = {
     "scores": ScoreManifest,
     "contributions": ScoreManifest,
     "csv": ScoreManifest,
+    "winback": ScoreManifest,
     "segments": SegmentManifest,
     "uplift": UpliftManifest,
     "plans": PlanManifest,

@@ -17,6 +17,8 @@ OWN_PLACES = (  # patterns of what only Regulars writes there
     "audit.json",
     "leaks.json",
     "model_card.md",
+    "winback_card.md",
+    "activation.csv",
     "ids.json",
     "forgotten.json",
     "forgotten-*.json",

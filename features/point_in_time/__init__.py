@@ -13,6 +13,7 @@ __getattr__, __all__ = lazy_exports(
             "preferred_values",
             "purchases_of_kind",
         ],
+        "first_orders": ["find_first_orders", "first_kinds", "frequent_values"],
         "history": [
             "KEYS",
             "KNOWN_BY",

@@ -31,6 +31,7 @@ __getattr__, __all__ = lazy_exports(
             "open_at_cutoff",
         ],
         "known_customers": ["require_known_customer"],
+        "lapsed": ["MOST_ROWS", "build_lapsed_snapshots", "lapsed_cutoffs"],
         "leakage": ["check_leaks", "leaks_text"],
         "membership": ["Membership", "find_membership"],
         "one_customer": ["CustomerHistory", "read_customer_history"],

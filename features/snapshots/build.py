@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -28,7 +28,7 @@ from features.snapshots.cache import SnapshotCache, cache_keys, open_cache
 from features.snapshots.cohort_features import build_cohort_features
 from features.snapshots.label_revisions import find_revisions
 from features.snapshots.outcomes import add_labels, with_timestamp_cutoff
-from features.snapshots.snapshots import Snapshots, features_fingerprint, short_digest
+from features.snapshots.snapshots import PreparedFeatures, Snapshots, features_fingerprint, short_digest
 from features.snapshots.training_rows import RowChoice, choose_rows, rows_within_memory, take_rows
 from features.task import Task, Window
 
@@ -65,28 +65,6 @@ class SnapshotQuery:
     features: tuple[Feature, ...]
     reused: int
     orders: ibis.Table
-
-
-@dataclass(frozen=True)
-class PreparedFeatures:
-    """A log that was read, and facts about the features of a cutoff that are not built yet.
-
-    Attributes:
-        features: The features, in the order of their columns.
-        fingerprint: As in `Snapshots`.
-        data_fingerprint: As in `Snapshots`.
-        own: As in `Snapshots`.
-        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
-            DuckDB, a folder of parts with Spark. Collects nothing.
-        engine: Where the log was read.
-    """
-
-    features: tuple[Feature, ...]
-    fingerprint: str
-    data_fingerprint: str
-    own: str
-    write: Callable[[Path], None]
-    engine: Engine
 
 
 def snapshots_from_tables(
@@ -311,20 +289,30 @@ def write_snapshots(business: Business, cutoffs: Sequence[date], out: Path) -> t
 
 
 @contextmanager
-def prepare_features(log: Log, cutoff: date) -> Iterator[PreparedFeatures]:
+def prepare_features(log: Log, cutoff: date, other: Task | None = None) -> Iterator[PreparedFeatures]:
     """Reads a log, so that a caller can check whether anything changed before features are built.
+
+    Args:
+        log: An opened log.
+        cutoff: The cutoff.
+        other: A task with another cohort than the config's; its features are neither cached nor custom.
+
+    Yields:
+        The prepared features.
 
     Raises:
         DataError: The log breaks its contract.
         UsageError: The cutoff lies outside the log, or the custom features cannot be used.
     """
     with checked_log(log) as (engine, tables, own):
-        task, dates = log.config.task.to_task(), [cutoff]
+        task, dates = log.config.task.to_task() if other is None else other, [cutoff]
+        cache = open_cache(log.config) if other is None else None
+        if other is not None:
+            tables, own = with_too_long_windows(tables, other), NO_CUSTOM_FEATURES
         _refuse_outside(tables, dates)
         features = (*catalog_features(task, tables.contract), *own.features)
 
         def write(target: Path) -> None:
-            cache = open_cache(log.config)
             query = snapshot_query(tables, task, dates, engine, own=own, with_labels=False, cache=cache)
             if engine.writes_folders:
                 target.mkdir()
@@ -362,9 +350,9 @@ def _rows_with_cache(
     if not to_build:
         return ibis.union(*cached.values()), engine.store("orders", order_days(tables)), len(cached)
     built = build_cohort_features(tables, task, to_build, engine, own)
-    rows = engine.store("built", built.rows)
+    rows = engine.store("built", built.rows.order_by("cutoff", "customer_id"))  # DuckDB keeps the order of a table
     for cutoff in to_build:
-        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp")).order_by("customer_id")
+        part = rows.filter(rows.cutoff == ibis.literal(cutoff).cast("timestamp"))
         if not cache.store_part(cutoff, keys[cutoff], partial(engine.write_parquet, part)):
             break
     cache.remove_oldest()

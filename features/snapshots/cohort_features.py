@@ -89,10 +89,10 @@ def feature_columns(families: Sequence[Family], cohort: ibis.Table) -> dict[str,
 
 
 def in_cohort(wide: ibis.Table, task: Task) -> ibis.Value:
-    """Whether a customer is in the cohort: has a running term, or bought within the active window."""
+    """Whether a customer is in the cohort: has a running term, or last bought when the cohort's customers did."""
     if task.contractual:
         return wide["subscription:running"] > 0
-    return wide.recency <= task.cohort.active_within.days
+    return task.cohort.holds(wide.recency)
 
 
 def join_on_keys(left: ibis.Table, right: ibis.Table) -> ibis.Table:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from features.audit import audit
-from features.catalog.custom import CustomFeatures
+from features.catalog.custom import NO_CUSTOM_FEATURES, CustomFeatures
 from features.config.load import Config
 from features.engines.base import Engine
 from features.errors import DataError
@@ -35,12 +35,14 @@ from features.label_delay import NO_LABEL_DELAY
 from features.point_in_time.history import cutoff_table, order_days
 from features.snapshots import build
 from features.snapshots.label_revisions import find_revisions, labels_as_known
+from features.snapshots.lapsed import lapsed_cutoffs
 from features.snapshots.leakage_corruption import corrupt_after, delete_after
 from features.snapshots.outcomes import add_labels
 from features.snapshots.snapshots import Snapshots
 from features.storage.atomic_files import write_text_atomically
 from features.task import Task
 
+LAPSED_CUTOFFS = 2  # are tried for lapsed customers
 Change = Callable[[ibis.Table, date], ibis.Table]
 
 
@@ -57,6 +59,7 @@ class LeakageTrial:
         leaks: Each feature that changed, with the number of customers; 'customers' if the cohort changed, and each
             label that changed, with the number of customers and cutoffs.
         labels: Labelled rows compared: those of earlier tried cutoffs, as known at this one.
+        cohort: Whose features: 'active' or 'lapsed' customers.
     """
 
     cutoff: date
@@ -66,10 +69,13 @@ class LeakageTrial:
     features: int
     leaks: tuple[tuple[str, int], ...]
     labels: int = 0
+    cohort: str = "active"
 
 
 def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
     """Tries `count` cutoffs of a config's log, spread from the first to the last mature one.
+
+    Where customers are scored for win-back, lapsed ones are tried too, at LAPSED_CUTOFFS cutoffs.
 
     Raises:
         DataError: No cutoff is mature.
@@ -80,7 +86,17 @@ def prove_no_leakage(config: Config, count: int = 3) -> list[LeakageTrial]:
         cutoffs = spread_cutoffs(audit.mature_cutoffs(tables, task), count)
         if not cutoffs:
             raise DataError("no cutoff is mature, so there is nothing to prove; provide a longer log")
-        return prove_at_cutoffs(tables, task, own, cutoffs, engine)
+        trials = prove_at_cutoffs(tables, task, own, cutoffs, engine)
+        lapsed = config.task.to_lapsed_task()
+        return trials if lapsed is None else [*trials, *_prove_for_lapsed(tables, lapsed, count, engine)]
+
+
+def _prove_for_lapsed(log_tables: Tables, task: Task, count: int, engine: Engine) -> list[LeakageTrial]:
+    """The same for lapsed customers; nothing if nobody had lapsed at a mature cutoff."""
+    tables = audit.with_too_long_windows(log_tables, task)
+    cutoffs = spread_cutoffs(lapsed_cutoffs(tables, task, engine), min(count, LAPSED_CUTOFFS))
+    trials = prove_at_cutoffs(tables, task, NO_CUSTOM_FEATURES, cutoffs, engine) if cutoffs else []
+    return [replace(trial, cohort="lapsed") for trial in trials]
 
 
 def prove_at_cutoffs(
@@ -251,7 +267,8 @@ def leaks_text(trials: Sequence[LeakageTrial]) -> str:
         verdict = f"LEAK: {leaks}" if leaks else "every bit the same"
         later = ", ".join(f"{rows:,} of {name}" for name, rows in t.changed_rows.items())
         labels = f", {t.labels:,} earlier labels as known then" if t.labels else ""
-        size = f"{t.customers:,} customers x {t.features} features{labels}"
+        whose = "lapsed customers" if t.cohort == "lapsed" else "customers"
+        size = f"{t.customers:,} {whose} x {t.features} features{labels}"
         lines.append(f"cutoff {t.cutoff}: later rows {t.change} ({later}), {size}: {verdict}")
     return "\n".join(lines)
 

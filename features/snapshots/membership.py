@@ -24,6 +24,7 @@ class Membership:
         fingerprint: Of the log.
         rows: How many rows the customer has, by table ('events', 'contacts', ...); only tables with any.
         cutoffs: Those of the given cutoffs to whose cohort the customer belonged.
+        lapsed: Those at which the customer had lapsed.
         contacts: The days of their contacts.
         marks: By day, their part of `history.history_marks`.
     """
@@ -33,6 +34,7 @@ class Membership:
     cutoffs: frozenset[date]
     contacts: tuple[date, ...]
     marks: dict[date, dict[str, int]]
+    lapsed: frozenset[date] = frozenset()
 
 
 def find_membership(business: Business, customer: str, cutoffs: Sequence[date], days: Iterable[date]) -> Membership:
@@ -52,6 +54,7 @@ def find_membership(business: Business, customer: str, cutoffs: Sequence[date], 
     """
     with opened(business) as log, log.stages() as (engine, tables):
         task, ids = log.config.task.to_task(), tables.persons.ids_of(customer)
+        lapsed = log.config.task.to_lapsed_task()
         customer_tables = _of_customer(tables, ids, engine)
         rows = _count_rows(tables.recorded, ids, engine)
         if not any(rows.values()):
@@ -64,6 +67,7 @@ def find_membership(business: Business, customer: str, cutoffs: Sequence[date], 
             _cutoffs_in_cohort(customer_tables, task, cutoffs, engine),
             tuple(sorted(contact_days)),
             {day: history_marks(customer_tables, day, engine) for day in set(days)},
+            _cutoffs_in_cohort(customer_tables, lapsed, cutoffs, engine) if lapsed is not None else frozenset(),
         )
 
 
@@ -101,4 +105,4 @@ def cohort_rows(past: Past, task: Task) -> ibis.Table:
     if task.contractual:
         terms = subscription_measures(past)
         return terms.filter(terms["subscription:running"] > 0)
-    return past.days.filter(past.days.age <= task.cohort.active_within.days)
+    return past.days.filter((past.days.place == 0) & task.cohort.holds(past.days.age))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from features.engines.base import Engine
 from features.feature import Feature
 from features.label_delay import NO_LABEL_DELAY, LabelDelay
 from features.snapshots.label_revisions import Revisions, labels_as_known
@@ -88,6 +90,28 @@ class Snapshots:
     def to_pandas(self) -> Any:
         """The rows as a DataFrame."""
         return self.rows.to_pandas()
+
+
+@dataclass(frozen=True)
+class PreparedFeatures:
+    """A log that was read, and facts about the features of a cutoff that are not built yet.
+
+    Attributes:
+        features: The features, in the order of their columns.
+        fingerprint: As in `Snapshots`.
+        data_fingerprint: As in `Snapshots`.
+        own: As in `Snapshots`.
+        write: Builds the rows of `Snapshots` without labels into Parquet at a path that does not exist: one file with
+            DuckDB, a folder of parts with Spark. Collects nothing.
+        engine: Where the log was read.
+    """
+
+    features: tuple[Feature, ...]
+    fingerprint: str
+    data_fingerprint: str
+    own: str
+    write: Callable[[Path], None]
+    engine: Engine
 
 
 def features_fingerprint(data: str, task: Task, features: Sequence[Feature], own: str) -> str:

@@ -8,7 +8,7 @@ customers are sampled by a hash of their ids, so that the same ones are chosen a
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -93,6 +93,34 @@ def choose_rows(tables: Tables, task: Task, cutoffs: Sequence[date], most: int, 
     rows = sum(sizes[cutoff] for cutoff in kept)
     share = share_below(most / rows) if rows > most else 1.0
     return RowChoice(kept, share, round(rows * share), len(everything), total)
+
+
+def choose_thinned_rows(sizes: Mapping[date, int], horizon: Window, most: int, most_cutoffs: int) -> RowChoice:
+    """Chooses among cutoffs whose sizes are known: fewer of each horizon, then the newest, then a share of customers.
+
+    Args:
+        sizes: About how many customers each cutoff has; may be empty.
+        horizon: Of the labels.
+        most: Most rows; 0: no limit.
+        most_cutoffs: Most cutoffs.
+
+    Returns:
+        The choice.
+
+    >>> months = {date(2024, 1, 1) + Window(30).delta * n: 10 for n in range(9)}
+    >>> [str(c) for c in choose_thinned_rows(months, Window(60), 0, 4).cutoffs]
+    ['2024-03-01', '2024-04-30', '2024-06-29', '2024-08-28']
+    """
+    kept = everything = tuple(sorted(sizes))
+    inside = sum(1 for c in everything if c > everything[-1] - horizon.delta) if everything else 0
+    for per_horizon in range(inside - 1, 0, -1):
+        if len(kept) <= most_cutoffs and (not most or sum(sizes[c] for c in kept) <= most):
+            break
+        kept = thin_cutoffs(everything, horizon, per_horizon)
+    kept = kept[-most_cutoffs:]
+    rows = sum(sizes[cutoff] for cutoff in kept)
+    share = share_below(most / rows) if most and rows > most else 1.0
+    return RowChoice(kept, share, round(rows * share), len(everything), sum(sizes.values()))
 
 
 def rows_within_memory(most: int, memory: str, columns: int) -> int:

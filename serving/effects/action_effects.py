@@ -40,6 +40,7 @@ class ActionEffects:
         error: Posterior standard deviation of `on_value`; nan where the effect is assumed.
         parts: (n, a, k) independent errors of the effect on the plan's outcome, each common to all customers of an
             action; nan where the effect is assumed.
+        believed: (n, a) posterior means of the effect on the plan's outcome, of actions without evidence as well.
         sources: (a,) source of each action's effects: 'assumed', 'interpolated' (a dose between measured ones),
             'unknown' (0 then; in experiments only), or the `source` in the table, such as 'measured'.
         evidence: (a,) the average effect on the plan's `outcome` as `estimate` with `error` and as `believed`, and
@@ -51,6 +52,7 @@ class ActionEffects:
     on_value: np.ndarray
     error: np.ndarray
     parts: np.ndarray
+    believed: np.ndarray
     sources: tuple[str, ...]
     evidence: tuple[dict[str, Any] | None, ...]
     digest: str
@@ -62,7 +64,8 @@ class ActionEffects:
 
     def of(self, places: Sequence[int]) -> ActionEffects:
         """The effects of some of the actions, in the order of `places`."""
-        columns = {name: getattr(self, name)[:, places] for name in ("on_return", "on_value", "error", "parts")}
+        names = ("on_return", "on_value", "error", "parts", "believed")
+        columns = {name: getattr(self, name)[:, places] for name in names}
         sources = tuple(self.sources[place] for place in places)
         return replace(self, **columns, sources=sources, evidence=tuple(self.evidence[place] for place in places))
 
@@ -109,6 +112,7 @@ def load_action_effects(
         on_value=np.stack([one.on_value for one in effects], axis=1),
         error=np.stack([one.error for one in effects], axis=1),
         parts=_together([one.parts for one in effects]),
+        believed=np.stack([one.believed for one in effects], axis=1),
         sources=tuple(sources),
         evidence=tuple(one.evidence for one in effects),
         digest=table.digest,
@@ -125,7 +129,7 @@ def _together(parts: list[np.ndarray]) -> np.ndarray:
 def _assumed_action(save_rate: float, scores: pa.Table) -> OneAction:
     churn, at_risk = (as_floats(scores[name]) for name in ("churn_probability", "value_at_risk"))
     unknown = np.full((len(churn), 2), np.nan)
-    return OneAction(save_rate * churn, save_rate * at_risk, unknown[:, 0], unknown)
+    return OneAction(save_rate * churn, save_rate * at_risk, unknown[:, 0], unknown, unknown[:, 0])
 
 
 def _expected(scores: pa.Table) -> dict[str, np.ndarray]:
@@ -162,7 +166,7 @@ def _believed_action(
     main, on_value = believed[outcome], believed[VALUE]
     unknown = np.full((len(estimates[outcome]), 2), np.nan)
     if main is None:  # nothing is known about the plan's outcome
-        return OneAction(estimates[RETURN], estimates[VALUE], unknown[:, 0], unknown)
+        return OneAction(estimates[RETURN], estimates[VALUE], unknown[:, 0], unknown, unknown[:, 0])
     factor = 1.0 if main.evident or unproven else 0.0
     kept = float(np.clip(main.average / main.estimate, 0, 1)) if main.estimate else 0.0
     means = {
@@ -173,7 +177,7 @@ def _believed_action(
         "enough": main.evident,
     }  # fmt: skip
     error = on_value.deviation if on_value is not None else unknown[:, 0]
-    return OneAction(means[RETURN], means[VALUE], error, main.parts, evidence, counted=bool(factor))
+    return OneAction(means[RETURN], means[VALUE], error, main.parts, main.mean, evidence, bool(factor))
 
 
 def _has_errors(estimated: EstimatedEffects) -> bool:

@@ -17,7 +17,7 @@ from serving.effects.posterior import PosteriorEffects, posterior_effects
 from training.uplift.metrics import NORMAL_95
 
 EVIDENT = NORMAL_95  # standard errors by which an average effect must be above 0
-MANY = 0.05  # or, of a posterior that differs between customers, the effects of this share of them
+LIKELY = 0.8416  # standard deviations by which the posterior mean for the customers whom it helps must be: 4 in 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class BelievedEffects:
         estimate: The average effect, estimated from the experiment and past campaigns.
         error: Its standard error.
         average: Its posterior mean.
-        evident: Whether there is evidence of an effect: the 95% interval of the average is above 0, or effects differ.
+        evident: Whether there is evidence of an effect. Of a posterior: its total for the customers whom it helps is
+            probably above 0 (`LIKELY`). Of estimates: the 95% interval of the average is above 0, or effects differ.
     """
 
     mean: np.ndarray
@@ -127,8 +128,8 @@ def _update_posterior(
         mean = mean + parts @ gain * (each.effect - average)
         parts = parts @ np.linalg.cholesky(np.eye(len(gain)) - np.outer(gain, direction))
     average, error = float(mean[known].mean()), float(np.linalg.norm(parts[known].mean(axis=0)))
-    surely = mean[known] > EVIDENT * np.sqrt((parts[known] ** 2).sum(axis=1))
-    evident = average > EVIDENT * error or float(surely.mean()) >= MANY
+    helped = known & (mean > 0)
+    evident = bool(mean[helped].sum() > LIKELY * np.linalg.norm(parts[helped].sum(axis=0)))
     return BelievedEffects(mean, parts, average, error, average, evident)
 
 

@@ -24,12 +24,14 @@ class OneAction:
         parts: (n, k) independent errors of the effect on the plan's outcome.
         evidence: The average effect as estimated and as believed; None if the effect is assumed.
         counted: Whether the average is part of the effects; it is left out without evidence.
+        believed: (n,) posterior mean of the effect on the plan's outcome, with or without evidence.
     """
 
     on_return: np.ndarray
     on_value: np.ndarray
     error: np.ndarray
     parts: np.ndarray
+    believed: np.ndarray
     evidence: dict[str, Any] | None = None
     counted: bool = True
 
@@ -109,7 +111,7 @@ def _between(
     first, second = effects[low], effects[high]
     columns = {
         key: (1 - share) * getattr(first, key) + share * getattr(second, key)
-        for key in ("on_return", "on_value", "error", "parts")
+        for key in ("on_return", "on_value", "error", "parts", "believed")
     }
     return OneAction(**columns), (1 - share) * _counted(first) + share * _counted(second)
 
@@ -126,8 +128,10 @@ def _on_curve(
     change = ((mean if counts else 0.0) - used) * shape
     parts = np.column_stack([deviation * shape, effect.parts[:, 1:]])
     evidence = {**own, "believed": mean, "enough": enough}
+    effects = getattr(effect, f"on_{outcome}") + change
     moved: dict[str, Any] = {
-        f"on_{outcome}": getattr(effect, f"on_{outcome}") + change,
+        f"on_{outcome}": effects,
+        "believed": effects if counts else effects + mean * shape,
         "parts": parts,
         "evidence": evidence,
     }

@@ -14,6 +14,7 @@ __getattr__, __all__ = lazy_exports(
             "sample_for_directions",
             "tally_contributions",
         ],
+        "return_reasons": ["return_contributions"],
         "what_if": ["WhatIf", "find_what_if", "what_if_lines"],
     },
 )

@@ -61,13 +61,13 @@ def compute_contributions(
     X = bundle.model_inputs(features)
     if predicted is None:
         predicted = bundle.predict(features)
-    gate, gate_base = _margin_shap_values(bundle, bundle.gate, X)
+    gate, gate_base = margin_shap_values(bundle.features, bundle.gate, X)
     z0, phi_z = float(bundle.churn_log_odds(np.array(gate_base))), bundle.slope * gate
     z = z0 + phi_z.sum(axis=1)
     rate = _secant(z0, z)[:, None]
     contributions = {"churn": Contributions("probability", _sigmoid(z0), phi_z * rate, predicted["churn_probability"])}
     if bundle.spend is not None:
-        phi_l, spend_base = _margin_shap_values(bundle, bundle.spend, X)
+        phi_l, spend_base = margin_shap_values(bundle.features, bundle.spend, X)
         l0 = float(bundle.log_spend(np.array(spend_base)))
         by_gate, by_spend = _along_path(z0, z, l0, l0 + phi_l.sum(axis=1))
         values = phi_z * by_gate[:, None] + phi_l * by_spend[:, None]
@@ -86,7 +86,7 @@ def _longer_horizons(
     """Return contributions to value over longer horizons: those to the shorter horizon plus those to the gain."""
     contributions: dict[str, Contributions] = {}
     for step in bundle.longer:
-        phi, base = _margin_shap_values(bundle, step.gain, X)
+        phi, base = margin_shap_values(bundle.features, step.gain, X)
         start = float(step.log_gain(np.array(base)))
         change = phi.sum(axis=1)
         added = phi * (np.exp(start + change / 2) * _sinhc(change / 2))[:, None]
@@ -142,16 +142,25 @@ def top_reasons(
     return largest_reasons(part.values, features, [Wording.of(feature) for feature in catalog], most, format_reading)
 
 
-def _margin_shap_values(bundle: ModelBundle, margin: Margin, X: pa.Table) -> tuple[np.ndarray, float]:
-    """Return SHAP values (n, p) in a margin and their base, from the weighted trees and the linear terms."""
+def margin_shap_values(names: Sequence[str], margin: Margin, X: pa.Table) -> tuple[np.ndarray, float]:
+    """Return SHAP values (n, p) in a margin and their base, from the weighted trees and the linear terms.
+
+    Args:
+        names: The columns (p) of the margin, in order.
+        margin: The margin.
+        X: The table (n rows) with these columns.
+
+    Returns:
+        The values and the base; their sum is the margin.
+    """
     from serving.explanation.treeshap import (
         tree_explainer,  # importing numba takes half a second, and not every command explains
     )
 
-    trees = tree_explainer(margin.trees, margin.weights, len(bundle.features))
+    trees = tree_explainer(margin.trees, margin.weights, len(names))
     values = trees.values([column.to_numpy() for column in X.columns])
     for term in margin.terms:
-        values[:, bundle.features.index(term.feature)] += term.contribution(X)
+        values[:, names.index(term.feature)] += term.contribution(X)
     return values, margin.intercept + trees.base
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class NumberFormat:
     tr: Language = ENGLISH
 
     def money(self, number: float, sign: str = "", fine: bool = False) -> str:
-        """Format money, without a currency because the log has none.
+        """Format money, with the sign of its currency if the config names one.
 
         Args:
             number: The amount.
@@ -32,9 +33,11 @@ class NumberFormat:
 
         >>> NumberFormat(150.0).money(1234.56), NumberFormat(3.0).money(1234.56), NumberFormat(3.0).money(3.456, "+")
         ('1,235', '1,235', '+3.46')
+        >>> NumberFormat(3.0, get_language("en", "EUR")).money(-3.456)
+        '-€3.46'
         """
         digits = 0 if self.mean >= (2000 if fine else 20) or abs(number) >= 1000 else 2
-        return f"{round(number, digits) + 0.0:{sign},.{digits}f}"
+        return format_money(number, self.tr, sign, digits)
 
     def count(self, number: float) -> str:
         """Format a number of customers or other things.
@@ -76,6 +79,42 @@ class NumberFormat:
         ('10 to 20', '−10.0% to +20.0%')
         """
         return self.tr("{low} to {high}", low=self.of(low, form), high=self.of(high, form))
+
+
+def format_money(number: float, tr: Language = ENGLISH, sign: str = "", digits: int = 2) -> str:
+    """Format money with a fixed number of decimals, and the sign of the business's currency if it is known.
+
+    Args:
+        number: The amount.
+        tr: The language, which knows the currency.
+        sign: '+' to write the sign of positive amounts too.
+        digits: Decimals, at most as many as the currency has.
+
+    Returns:
+        The amount with thousands separators.
+
+    >>> format_money(1234.5), format_money(1234.5, get_language("zh", "CNY"), "+")
+    ('1,234.50', '+¥1,234.50')
+    """
+    if not tr.currency:
+        return f"{round(number, digits) + 0.0:{sign},.{digits}f}"
+    symbol, most = currency_symbol(tr.currency, tr.code)
+    text = f"{round(number, min(digits, most)) + 0.0:{sign},.{min(digits, most)}f}"
+    before = text[0] if text[0] in "+-" else ""
+    return f"{before}{symbol}{text.removeprefix(before)}"
+
+
+@lru_cache
+def currency_symbol(currency: str, language: str) -> tuple[str, int]:
+    r"""The sign of a currency before an amount, and how many decimals it has, by the Unicode CLDR.
+
+    >>> currency_symbol("EUR", "en"), currency_symbol("JPY", "zh"), currency_symbol("CHF", "en")
+    (('€', 2), ('JP¥', 0), ('CHF\xa0', 2))
+    """
+    from babel.numbers import get_currency_precision, get_currency_symbol  # late: Spark's workers need none of it
+
+    symbol = str(get_currency_symbol(currency, language))
+    return f"{symbol}\xa0" if symbol[-1].isalpha() else symbol, int(get_currency_precision(currency))
 
 
 @dataclass(frozen=True)

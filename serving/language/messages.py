@@ -28,10 +28,11 @@ class Language:
 
     Args:
         code: 'en' or 'zh', as in `<html lang>`.
+        currency: The code of the currency of all money, or empty text; `NumberFormat.money` writes it.
     """
 
-    def __init__(self, code: str) -> None:
-        self.code = code
+    def __init__(self, code: str, currency: str = "") -> None:
+        self.code, self.currency = code, currency
         self._messages = _messages(code)
         self._phrases = _read(LOCALE / code / PHRASES) if code != "en" else {}
 
@@ -81,9 +82,9 @@ class Language:
 
 
 @lru_cache
-def get_language(code: str) -> Language:
-    """Return a language by its code."""
-    return Language(code)
+def get_language(code: str, currency: str = "") -> Language:
+    """Return a language by its code, for a business whose money is in a currency (a code, or empty)."""
+    return Language(code, currency)
 
 
 @lru_cache

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.campaigns.live_plans import superseded_by
+from features.campaigns.plan_outcomes import read_later_values
 from features.config.load import Config
 from features.errors import DataError, RefusedError, UsageError
-from features.intake.log import Business, opened
+from features.intake.log import Business, Log, opened
 from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST
 from features.outputs.manifests import Measurement, manifest_text, read_manifest
 from features.outputs.parquet_files import read_parquet
@@ -25,8 +26,9 @@ from features.storage.json_files import file_digest
 from features.storage.user_paths import real_path
 from serving.measurement.arm_contrasts import experiment_facts
 from serving.measurement.effect_estimates import MeasuredEffects, measured_effects, plan_returns
-from serving.measurement.executed_plan import ExecutedPlan, load_executed_plan
+from serving.measurement.executed_plan import VALUE, ExecutedPlan, load_executed_plan
 from serving.measurement.exposure import contact_costs, exposure_by_action, holdout_contamination, sample_ratio_checks
+from serving.measurement.later_horizons import MULTIPLES, later_effects
 from serving.measurement.overlap import overlapping_plans
 from serving.planning.plan import Plan, read_plan
 from serving.planning.rules import plan_reference
@@ -102,13 +104,24 @@ def measure_plan(business: Business, name: str, other_log: bool = False) -> Plan
         plan = find_plan(config, name)
         executed = load_executed_plan(log, plan, other_log)
         overlap = overlapping_plans(config, executed)
+        later = _later_effects(log, executed)
     effects = measured_effects(executed)
-    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn, "overlap": overlap}
+    facts = {**_facts(executed, effects, other_log), "churn": config.task.churn, "overlap": overlap, "later": later}
     target, earlier = plan.folder / MEASUREMENT, _earlier(plan.folder / MEASUREMENT)
     with atomic_file(plan.folder / TABLE) as beside:
         pq.write_table(pa.Table.from_pylist(effects.rows, schema=EFFECT_SCHEMA), beside, compression="zstd")
     write_text_atomically(target, manifest_text(facts))
     return PlanMeasurement(plan, facts, earlier)
+
+
+def _later_effects(log: Log, executed: ExecutedPlan) -> list[dict[str, Any]]:
+    """The effects after the horizon; none if outcomes are not complete, nobody is held out, or there is no money."""
+    if not executed.mature or VALUE not in executed.outcomes or not executed.control.any():
+        return []
+    customers, cutoff = executed.log.customers, executed.plan.cutoff
+    values = read_later_values(log, customers["customer_id"], cutoff, executed.horizon, MULTIPLES)
+    known = customers["known"].to_numpy()
+    return list(later_effects(executed, {number: each[known] for number, each in values.items()}))
 
 
 def find_plan(config: Config, name: str) -> Plan:
@@ -142,6 +155,7 @@ def _facts(executed: ExecutedPlan, effects: MeasuredEffects, other_log: bool) ->
     return {
         "format": FORMAT,
         "name": plan.manifest.name,
+        **({"currency": plan.manifest.currency} if plan.manifest.currency else {}),
         "campaign": plan.campaign,
         "cutoff": str(plan.cutoff),
         "horizon_days": executed.horizon.days,

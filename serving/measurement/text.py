@@ -7,10 +7,11 @@ from typing import Any
 
 from features.outputs.manifests import Measurement
 from serving.experiments.wording import contrast_sentences
-from serving.language.formats import NumberFormat
-from serving.language.messages import ENGLISH
+from serving.language.formats import NumberFormat, format_money
+from serving.language.messages import Language, get_language
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, EACH_SEGMENT, PLAIN, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
+from serving.measurement.later_wording import later_sentences
 from serving.measurement.measure import PlanMeasurement
 from serving.measurement.refusals import refusal_sentences
 
@@ -26,10 +27,18 @@ def measurement_text(measured: PlanMeasurement) -> str:
     """Return a measurement as text."""
     facts = measured.facts
     if facts.get("experiment"):
-        parts = [_head(measured), _exposure(facts), _sample_ratio(facts), *_arms(measured), _notes(facts)]
+        parts = [
+            _head(measured),
+            _exposure(facts),
+            _sample_ratio(facts),
+            *_arms(measured),
+            _later(facts),
+            _notes(facts),
+        ]
         return "\n\n".join("\n".join(part) for part in parts if part)
     parts = [
-        _head(measured), _exposure(facts), _sample_ratio(facts), *_effects(facts), _returns(facts), _notes(facts),
+        _head(measured), _exposure(facts), _sample_ratio(facts), *_effects(facts), _returns(facts), _later(facts),
+        _notes(facts),
     ]  # fmt: skip
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -63,7 +72,7 @@ def _head(measured: PlanMeasurement) -> list[str]:
             f"{since}. The effect is that of all these plans together, not of this one alone, so it is adjusted only "
             "for what was known before the first of them. A new plan draws its own holdout"
         )
-    lines += [f"NOTE: {each}" for each in refusal_sentences(Measurement.model_validate(facts), ENGLISH)]
+    lines += [f"NOTE: {each}" for each in refusal_sentences(Measurement.model_validate(facts), _tr(facts))]
     overlap = facts["overlap"]
     if overlap["plans"] and not overlap["alarm"]:
         lines.append(
@@ -179,14 +188,15 @@ def _arms(measured: PlanMeasurement) -> Iterator[list[str]]:
         if not arm["customers"]:
             rows.append((name, "0", *["–"] * (len(head) - 2)))
             continue
-        value = [f"{arm['mean_value']:,.2f}"] if money else []
-        rows.append((name, f"{arm['customers']:,}", f"{arm['cost']:,.2f}", f"{arm['mean_return']:.1%}", *value))
+        value = [_money(arm["mean_value"], facts)] if money else []
+        rows.append((name, f"{arm['customers']:,}", _money(arm["cost"], facts), f"{arm['mean_return']:.1%}", *value))
     yield [f"the arms within {facts['days']} days", *_aligned(rows, (1, 2, 3, 4))]
     interval = "95% confidence intervals" if facts["mature"] else "95% sequential confidence intervals"
-    form = NumberFormat(0.0)
+    tr = _tr(facts)
+    form = NumberFormat(0.0, tr)
     yield [
         f"differences ({interval}; the plain figures above are not adjusted)",
-        *(f"  {each}" for each in contrast_sentences(Measurement.model_validate(facts), form, ENGLISH)),
+        *(f"  {each}" for each in contrast_sentences(Measurement.model_validate(facts), form, tr)),
     ]
 
 
@@ -276,10 +286,14 @@ def _verdict(overall: Facts, facts: Facts) -> str:
 def _returns(facts: Facts) -> list[str]:
     cost = facts["cost"]
     source = "from the contacts" if cost["source"] == "contacts" else "at the plan's prices, as contacts have no cost"
-    planned = f"{cost['expected']:,.2f}"
-    lines = [f"cost of contacts with the treatment group: {cost['treated']:,.2f} ({source}; planned: {planned})"]
+    planned = _money(cost["expected"], facts)
+    lines = [
+        f"cost of contacts with the treatment group: {_money(cost['treated'], facts)} ({source}; planned: {planned})"
+    ]
     other_costs = {"held out": cost["held_out"], "without a planned action": cost["planned_nothing"]}
-    lines += [f"  in addition, for customers {who}: {money:,.2f}" for who, money in other_costs.items() if money]
+    lines += [
+        f"  in addition, for customers {who}: {_money(money, facts)}" for who, money in other_costs.items() if money
+    ]
     returns = facts["returns"]
     for name, figures in returns.items() if len(returns) > 2 else [(ALL, returns[ALL])]:
         lines += _returns_of("in total" if name == ALL else name, figures, _returned(facts))
@@ -309,12 +323,19 @@ def _with_interval(figures: list[float], form: str) -> str:
     return f"{middle} ({low} to {high})"
 
 
+def _later(facts: Facts) -> list[str]:
+    """Whether effects last, as far as the log reaches beyond the horizon."""
+    sentences = list(later_sentences(Measurement.model_validate(facts), _tr(facts)))
+    return ["after the horizon (95% confidence intervals)", *(f"  {each}" for each in sentences)] if sentences else []
+
+
 def _notes(facts: Facts) -> list[str]:
     known = [row["together"] for row in facts["effects"] if row["family"] != ALL]
     lines = [f"adjusted for {', '.join(COVARIATES[name] for name in facts['adjusted_for'])}"]
     if VALUE in facts.get("counted_up_to", {}):
+        most = _money(facts["counted_up_to"][VALUE], facts)
         lines.append(
-            f"adjusted effects on value count at most {facts['counted_up_to'][VALUE]:,.2f} of each customer (one in "
+            f"adjusted effects on value count at most {most} of each customer (one in "
             "twenty buyers brought more), so that a few customers do not decide; unadjusted ones count everything"
         )
     if max(known, default=0) > 1:
@@ -325,6 +346,15 @@ def _notes(facts: Facts) -> list[str]:
             "Holm, intervals by Bonferroni"
         )
     return lines
+
+
+def _money(number: float, facts: Facts) -> str:
+    return format_money(number, _tr(facts))
+
+
+def _tr(facts: Facts) -> Language:
+    """English, with the currency of the measurement."""
+    return get_language("en", str(facts.get("currency", "")))
 
 
 def _aligned(rows: list[tuple[str, ...]], numbers: tuple[int, ...] = (1, 2, 4)) -> list[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from features.config.monitor import ALL_CUSTOMERS, MonitorConfig
-from serving.language.formats import format_share
+from serving.language.formats import format_money, format_share
 from serving.language.messages import Language
 from serving.monitoring.alerts import Finding
 from serving.monitoring.behaviour import BEHAVIOUR
@@ -145,8 +146,8 @@ def segment_findings(
         if least is not None and row["value"] is not None and row["value"] < least:
             text = tr(
                 "Mean value of {n} customers: {value}{earlier}; the lower limit is {limit}.",
-                value=_money(row["value"]), limit=_money(least), n=f"{row['customers']:,}",
-                earlier=_earlier_value(row["value_before"], _money, before, tr),
+                value=format_money(row["value"], tr), limit=format_money(least, tr), n=f"{row['customers']:,}",
+                earlier=_earlier_value(row["value_before"], partial(format_money, tr=tr), before, tr),
             )  # fmt: skip
             yield Finding(
                 f"value:{name}", "warning", tr("Value is low: {segment}", segment=segment), text, "contact", name
@@ -173,8 +174,8 @@ def value_at_risk_findings(
             continue
         text = tr(
             "Value at risk of {n} customers: {value}{earlier}; the limit is {limit}.",
-            value=_money(at_risk), limit=_money(limits[name]), n=f"{row['customers']:,}",
-            earlier=_earlier_value(row.get("value_at_risk_before"), _money, before, tr),
+            value=format_money(at_risk, tr), limit=format_money(limits[name], tr), n=f"{row['customers']:,}",
+            earlier=_earlier_value(row.get("value_at_risk_before"), partial(format_money, tr=tr), before, tr),
         )  # fmt: skip
         segment = tr("all customers") if name == ALL_CUSTOMERS else tr(name)
         title = tr("Much value is at risk: {segment}", segment=segment)
@@ -183,10 +184,6 @@ def value_at_risk_findings(
 
 def _earlier_value(number: float | None, form: Any, before: date | None, tr: Language) -> str:
     return "" if number is None else tr(" ({number} at {cutoff})", number=form(number), cutoff=str(before))
-
-
-def _money(number: float) -> str:
-    return f"{number:,.2f}"
 
 
 def advise_when_to_train(

@@ -136,7 +136,7 @@ def _monitor_log(log: Log, scores: Scores, known: Sequence[Finding]) -> Monitori
     """As `monitor_scores`, for an opened log and the scores of the cutoff."""
     config, folder = log.config, log.config.output / "monitor"
     with exclusive_lock(folder / ".lock", f"monitoring {config.output}"):
-        tr, state = get_language(config.language), read_alert_state(folder)
+        tr, state = get_language(config.language, config.currency), read_alert_state(folder)
         observations = _observe(log, scores, tr)
         observations.findings += known
         alerts = raise_alerts(observations.findings, state, scores.cutoff, tr)

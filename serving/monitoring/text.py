@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from serving.language.formats import format_share
+from serving.language.messages import Language
 from serving.monitoring.monitor import MonitoringResult
 
 
@@ -20,6 +21,29 @@ def monitoring_text(result: MonitoringResult) -> str:
             *(f"note: {n}" for n in facts["notes"]),
         ]
     )
+
+
+def monitoring_verdict(facts: Mapping[str, Any], tr: Language) -> str:
+    """Say in one sentence what monitoring found besides alerts; empty if there are alerts and nothing else.
+
+    Args:
+        facts: What the monitor wrote of a cutoff.
+        tr: The language.
+
+    Returns:
+        The sentence.
+    """
+    checks = facts["data"]
+    odd = sum(not row.get("ok") for row in checks)
+    drifted = sum(bool(row.get("moved")) for row in facts["drift"])
+    if not odd and not drifted:
+        return "" if facts["alerts"] else tr("● The monitor found nothing unusual.")
+    parts = [tr.many("{n} unusual figure", "{n} unusual figures", odd)] if odd else []
+    parts += [tr.many("{n} feature with data drift", "{n} features with data drift", drifted)] if drifted else []
+    slots = {"what": tr("; ").join(parts), "n": f"{len(checks):,}"}
+    if facts["alerts"]:
+        return tr("The monitor found {what} among {n} checks.", **slots)
+    return tr("The monitor found {what} among {n} checks; none is large enough for an alert.", **slots)
 
 
 def _coverage_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,8 @@ from datetime import date, timedelta
 from typing import Any
 
 from features.campaigns.live_plans import alert_campaign, live_plan
+from serving.language.formats import format_money
+from serving.language.messages import get_language
 from serving.nightly.state import DONE, SKIPPED, UNCHANGED, Night, StepOutcome
 from serving.nightly.steps import affordable, plan_on_schedule
 from serving.planning import plan as planning
@@ -57,6 +59,5 @@ def _plan_for_alerts(night: Night) -> StepOutcome:
     ]
     titles = "; ".join(alert["title"] for alert in causes)
     chosen = plan.manifest.customers["with_action"]
-    return StepOutcome(
-        DONE, f"{titles}: campaign {campaign}, {chosen:,} customers get an action, {plan.spent:,.2f} is spent"
-    )
+    spent = format_money(plan.spent, get_language("en", plan.manifest.currency))
+    return StepOutcome(DONE, f"{titles}: campaign {campaign}, {chosen:,} customers get an action, {spent} is spent")

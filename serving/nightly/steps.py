@@ -18,6 +18,7 @@ from features.outputs.layout import MEASUREMENT, PLAN_MANIFEST, plan_name
 from features.outputs.manifests import Measurement, PlanManifest, read_manifest
 from features.task import Window
 from serving.effects import uplift_scores
+from serving.language.formats import format_money
 from serving.language.messages import get_language
 from serving.measurement import measure as measuring
 from serving.monitoring import monitor as monitoring
@@ -171,7 +172,8 @@ def plan_on_schedule(night: Night) -> StepOutcome:
         return StepOutcome(SKIPPED, "too little is left of [plan] total_budget")
     plan = planning.make_plan(night.log, night.cutoff, None, campaign)
     chosen = plan.manifest.customers["with_action"]
-    return StepOutcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {plan.spent:,.2f} is spent")
+    spent = format_money(plan.spent, get_language("en", plan.manifest.currency))
+    return StepOutcome(DONE, f"campaign {campaign}: {chosen:,} customers get an action, {spent} is spent")
 
 
 def affordable(config: Config, rules: PlanConfig, cutoff: date, budget: float | None = None) -> float | None:

@@ -37,6 +37,7 @@ def plan_manifest(config: Config, rules: PlanConfig, inputs: PlanInputs, allocat
     return {
         "format": FORMAT,
         "name": config.name,
+        **({"currency": config.currency} if config.currency else {}),
         "language": config.language,
         "campaign": rules.campaign,
         "cutoff": str(inputs.scores.cutoff),
@@ -77,10 +78,13 @@ def _gain_interval(
 ) -> dict[str, Any]:
     """The interval of the gain, the probability of a loss, and the share of the effects at which the plan breaks even.
 
-    They are null if they are unknown or mean nothing.
+    The interval is that of the expected gain of the chosen customers, not of the money that chance will bring. It is
+    around posterior means also where the plan counts an action without evidence as 0, and holds the stated gain. They
+    are null if they are unknown or mean nothing.
     """
     money = inputs.objective == MONEY
-    effect, deviation = allocation.gain + allocation.spent, _gain_deviation(rules, inputs, allocation, treated)
+    effect = allocation.gain + allocation.spent
+    believed, deviation = _believed_gain(rules, inputs, allocation, treated)
     facts: dict[str, Any] = {
         "gain_low": None, "gain_high": None, "interval": None, "loss_probability": None,
         "break_even": allocation.spent / effect if money and treated.any() and effect > 0 else None,
@@ -89,26 +93,30 @@ def _gain_interval(
         return facts
     reach = NormalDist().inv_cdf(0.5 + config.serving.interval / 2) * deviation
     facts |= {
-        "gain_low": allocation.gain - reach,
-        "gain_high": allocation.gain + reach,
+        "gain_low": min(believed - reach, allocation.gain),
+        "gain_high": max(believed + reach, allocation.gain),
         "interval": config.serving.interval,
     }
     if money:
-        score = -allocation.gain / max(deviation, 1e-12 * max(allocation.spent, 1.0))
+        score = -believed / max(deviation, 1e-12 * max(allocation.spent, 1.0))
         facts["loss_probability"] = NormalDist().cdf(score)
     return facts
 
 
-def _gain_deviation(rules: PlanConfig, inputs: PlanInputs, allocation: Allocation, treated: np.ndarray) -> float:
-    """The posterior standard deviation of the gain; nan if an effect is assumed.
+def _believed_gain(
+    rules: PlanConfig, inputs: PlanInputs, allocation: Allocation, treated: np.ndarray
+) -> tuple[float, float]:
+    """The posterior mean and standard deviation of the gain; nan if an effect is assumed.
 
     Each part of an action's error is common to all customers; actions and parts are independent of each other.
     """
-    rows = np.flatnonzero(treated)
-    totals = np.zeros(inputs.action_effects.parts.shape[1:])
-    np.add.at(totals, allocation.choice[rows], inputs.action_effects.parts[rows, allocation.choice[rows]])
-    scale = (rules.margin or 0.0) if inputs.objective == MONEY else 1.0
-    return scale * float(np.sqrt((totals**2).sum()))
+    rows, effects = np.flatnonzero(treated), inputs.action_effects
+    choice = allocation.choice[rows]
+    totals = np.zeros(effects.parts.shape[1:])
+    np.add.at(totals, choice, effects.parts[rows, choice])
+    believed = effects.believed[rows, choice]
+    margin, spent = (rules.margin or 0.0, allocation.spent) if inputs.objective == MONEY else (1.0, 0.0)
+    return margin * float(believed.sum()) - spent, margin * float(np.linalg.norm(totals))
 
 
 def _limit_prices(names: list[str], inputs: PlanInputs, allocation: Allocation) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def plan_rules(
             "the config has no [plan]; add one with a margin and at least one action with its cost, such as "
             "[plan.actions.mail] cost = 0.5"
         )
-    given = {"budget": budget, "campaign": campaign, "only": only}
+    given = {"budget": budget, "campaign": campaign, "only": only or None}
     values = config.plan.model_dump() | {name: value for name, value in given.items() if value is not None}
     try:
         rules = PlanConfig.model_validate(values)

@@ -11,7 +11,7 @@ from serving.effects.action_effects import ASSUMED, INTERPOLATED, UNKNOWN
 from serving.experiments.arms import NOTHING
 from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat, format_share
-from serving.language.messages import ENGLISH
+from serving.language.messages import Language, get_language
 from serving.planning.eligibility import NO_ACTION
 from serving.planning.experiment import NOT_DRAWN, NOT_EVERY_ARM
 from serving.planning.inputs import MONEY
@@ -28,7 +28,7 @@ def plan_text(plan: Plan) -> str:
     facts = plan.manifest
     if facts.experiment:
         parts = [
-            list(experiment_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)),
+            list(experiment_sentences(facts, _form(facts), _tr(facts))),
             [*_customer_lines(facts), *_other_plan_lines(plan)],
             _arm_table(facts),
             _source_notes(facts),
@@ -48,7 +48,7 @@ def plan_text(plan: Plan) -> str:
 
 def _pilot_lines(facts: PlanManifest) -> list[str]:
     """What scores without skill mean for the plan; empty where scores choose."""
-    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, ENGLISH)]
+    return [] if facts.pilot is None else [NO_SKILL, pilot_sentence(facts, _tr(facts))]
 
 
 def _customer_lines(facts: PlanManifest) -> list[str]:
@@ -162,7 +162,7 @@ def _gain_lines(facts: PlanManifest) -> list[str]:
         )
     if facts.break_even is not None:
         lines.append(f"  breaks even at {facts.break_even:.0%} of the expected effects")
-    lines += [f"  {each}" for each in exploring_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    lines += [f"  {each}" for each in exploring_sentences(facts, _form(facts), _tr(facts))]
     prices = facts.prices
     limits = ["the budget"] if "budget" in facts.binding else []
     for kind, words in (("capacity", "one more {} {}"), ("minimum", "one customer less of the minimum of '{}' {}")):
@@ -198,7 +198,7 @@ def _source_notes(facts: PlanManifest) -> list[str]:
         INTERPOLATED,
         UNKNOWN,
     }
-    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, NumberFormat(_gain_each(facts)), ENGLISH)]
+    lines = [f"NOTE: {each}" for each in evidence_sentences(facts, _form(facts), _tr(facts))]
     lines += [
         f"{source.upper()}, not measured in a randomised trial: the effects of some actions"
         for source in sorted(sources)
@@ -284,7 +284,16 @@ def _adds(price: float) -> str:
 
 def _money_format(facts: PlanManifest) -> Any:
     """A formatter of money, or customers, with digits that fit the mean of a customer."""
-    return NumberFormat(_gain_each(facts)).money
+    return _form(facts).money
+
+
+def _form(facts: PlanManifest) -> NumberFormat:
+    return NumberFormat(_gain_each(facts), _tr(facts))
+
+
+def _tr(facts: PlanManifest) -> Language:
+    """English, with the currency of the plan."""
+    return get_language("en", facts.currency)
 
 
 def _gain_each(facts: PlanManifest) -> float:

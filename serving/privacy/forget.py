@@ -342,7 +342,7 @@ def _model_text(config: Config, version: ModelLineage, search: _Search) -> str:
         if not days and version.plans:
             return f"{title}: may have been trained on the customer, through the plans {', '.join(version.plans)}"
     else:
-        days = sorted(member.cutoffs & set(version.days))
+        days = sorted((member.lapsed if version.kind == "winback" else member.cutoffs) & set(version.days))
         evidence = f"{len(days)} of its {len(version.days)} cutoffs had the customer" if days else ""
     if not evidence:
         return ""

@@ -154,7 +154,7 @@ def _stage_named(erasure: Erasure, file: Path) -> None:
 
 def _is_own_text(erasure: Erasure, file: Path) -> bool:
     in_artifacts = erasure.artifacts is not None and file.is_relative_to(erasure.artifacts)
-    return in_artifacts or file.name == "model_card.md"
+    return in_artifacts or file.name in ("model_card.md", "winback_card.md")
 
 
 def _is_checked(file: Path) -> bool:

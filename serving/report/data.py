@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from serving.charts import Column, columns, drift_charts
 from serving.language.messages import N_
+from serving.monitoring.text import monitoring_verdict
 from serving.report.inputs import ReportInputs
 from serving.report.text import ReportWording
 
@@ -43,27 +44,11 @@ def data_section(wording: ReportWording, inputs: ReportInputs) -> dict[str, Any]
         "monitor_gap": inputs.monitor.gap,
         "alerts": [_alert(wording, alert) for alert in monitored["alerts"]] if monitored else [],
         "checks": [_watched(wording, row) for row in monitored["data"]] if monitored else [],
-        "verdict": _verdict(wording, monitored) if monitored else "",
+        "verdict": monitoring_verdict(monitored, wording.tr) if monitored else "",
         "drift": list(_moved(wording, monitored["drift"])) if monitored else [],
         "distributions": drift_charts(monitored["drift"], wording.tr, DRAWN) if monitored else [],
         "remarks": list(monitored.get("notes", [])) if monitored else [],
     }
-
-
-def _verdict(wording: ReportWording, monitored: Facts) -> str:
-    """Say in one sentence what monitoring found besides alerts."""
-    tr, checks = wording.tr, monitored["data"]
-    odd = sum(not row.get("ok") for row in checks)
-    drifted = sum(bool(row.get("moved")) for row in monitored["drift"])
-    if not odd and not drifted:
-        return "" if monitored["alerts"] else tr("● The monitor found nothing unusual.")
-    parts = [tr.many("{n} unusual figure", "{n} unusual figures", odd)] if odd else []
-    parts += [tr.many("{n} feature with data drift", "{n} features with data drift", drifted)] if drifted else []
-    text = tr("; ").join(parts)
-    if monitored["alerts"]:
-        return tr("The monitor found {what} among {n} checks.", what=text, n=f"{len(checks):,}")
-    return tr("The monitor found {what} among {n} checks; none is large enough for an alert.", what=text,
-              n=f"{len(checks):,}")  # fmt: skip
 
 
 def _lines(wording: ReportWording, audit: Facts) -> Iterator[str]:

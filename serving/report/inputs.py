@@ -32,6 +32,7 @@ from serving.scoring.score_changes import ScoreChanges, compare_files
 from serving.scoring.score_notes import notes_on_scores
 from serving.scoring.score_tables import Scores, read_scores
 from serving.segmentation.advice import config_advice
+from serving.winback.table import read_winback
 from training.evaluation.evaluate import Evaluation
 from training.registry.models import load_evaluation, load_run_params
 
@@ -120,6 +121,7 @@ class ReportInputs:
     history: Sequence[CutoffTotals]
     changes: ScoreChanges | None
     notes: Sequence[str]
+    winback: OptionalInput = OptionalInput(None)
 
 
 def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportInputs:
@@ -148,6 +150,7 @@ def read_report_inputs(config: Config, scores: Scores, tr: Language) -> ReportIn
         read_history(config, scores.cutoff),
         _changes(config, scores),
         notes_on_scores(config.task.timezone, scores.manifest, scores.cutoff, tr),
+        _part(config.outputs.winback(scores.cutoff), lambda: read_winback(config, scores.cutoff), "", ""),
     )
 
 

@@ -113,6 +113,7 @@ VERDICTS = {
     "worse": N_("▼ our model is worse"),
     "no clear difference": N_("● no significant difference"),
 }
+RHYTHM = N_("rhythm")  # what readers call the column `lifecycle` of the scores
 FIRM, WEAK = 0.7, 0.55  # AUC: from FIRM on a ranking is reliable, up to WEAK hardly better than random
 
 
@@ -197,6 +198,7 @@ def _by(metrics: pd.DataFrame, column: str) -> list[tuple[str, int, dict[str, An
 
 def _kind(name: str, form: NumberFormat) -> str:
     """Translate a kind of customer such as 'lifecycle: slipping', each half on its own."""
+    name = name.replace("lifecycle: ", f"{RHYTHM}: ")
     return form.tr(": ").join(form.tr(part) for part in name.split(": ", 1))
 
 

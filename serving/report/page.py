@@ -22,7 +22,7 @@ from features.storage.atomic_files import write_text_atomically
 from serving.charts import STATIC, TotalsWording, charts_over_cutoffs
 from serving.language.messages import get_language
 from serving.markdown import mark_code
-from serving.report import customer_list, data, drivers, lifetime, plans, segments, summary
+from serving.report import customer_list, data, drivers, lifetime, plans, segments, summary, winback
 from serving.report.customer_file import write_customer_file
 from serving.report.inputs import ReportInputs, read_report_inputs
 from serving.report.model_quality import summarise_evaluation
@@ -55,7 +55,7 @@ def write_report(business: Business, cutoff: date | str | None = None) -> Path:
     day = None if cutoff is None else as_date(cutoff)
     scores = read_scores(config, day)
     target = config.outputs.report(scores.cutoff)
-    inputs = read_report_inputs(config, scores, get_language(config.language))
+    inputs = read_report_inputs(config, scores, get_language(config.language, config.currency))
     files = _files_beside(inputs, target.parent)
     if files.customers:
         weight = _weight(customer_list.read_score_columns(scores))
@@ -102,6 +102,7 @@ def render_report(inputs: ReportInputs, files: ReportFiles = NO_FILES) -> str:
         lifetime=lifetime.lifetime_section(wording, inputs),
         rules=scores.manifest.segment_rules,
         at_risk=customer_list.customers_at_risk(wording, inputs, weight) if scores.manifest.skill else [],
+        winback=winback.winback_section(wording, inputs),
         printed=customer_list.PRINTED,
         planned=inputs.plan.content is not None and not inputs.plan.content.stale,
         plan=plans.plan_section(wording, inputs),

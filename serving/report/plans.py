@@ -24,6 +24,7 @@ from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
 from serving.measurement.effect_estimates import ADJUSTED, ALL, EACH_ACTION, interval_columns
 from serving.measurement.executed_plan import RETURN, VALUE
+from serving.measurement.later_wording import later_sentences
 from serving.measurement.refusals import refusal_sentences
 from serving.planning.inputs import MONEY
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
@@ -313,7 +314,8 @@ def _verdict(wording: ReportWording, row: Facts | None, facts: Facts) -> str:
 def _notes(wording: ReportWording, each: PastPlan) -> Iterator[str]:
     """Say what to know before reading the effects of a measured plan."""
     tr, facts, name = wording.tr, each.measured or {}, f"{each.cutoff} {each.campaign}"
-    for text in refusal_sentences(Measurement.model_validate(facts), tr):
+    stored = Measurement.model_validate(facts)
+    for text in (*refusal_sentences(stored, tr), *later_sentences(stored, tr)):
         yield tr("{campaign}: {text}", campaign=name, text=text)
     if not facts["mature"]:
         yield tr(

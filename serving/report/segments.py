@@ -18,19 +18,21 @@ from serving.segmentation.transitions import GONE, NOT_YET
 
 TITLES = {
     "segment": N_("Segment: what to do"),
-    "stage": N_("Lifecycle stage"),
-    "lifecycle": N_("Lifecycle"),
+    "stage": N_("Lifecycle"),
+    "lifecycle": N_("Rhythm"),
     "rfm_group": N_("RFM group"),
     "micro_segment": N_("Micro-segment"),
     "tier": N_("Tier"),
+    "activity": N_("Active and lapsed"),
 }
 MOVED = {
     "segment": N_("Transitions between segments since {day}"),
-    "stage": N_("Transitions between lifecycle stages since {day}"),
+    "stage": N_("Moves through the lifecycle since {day}"),
     "rfm_group": N_("Largest transitions between RFM groups since {day}"),
+    "activity": N_("Transitions between active and lapsed since {day}"),
 }
 STORIES = ("stage", "rfm_group", "micro_segment")
-MATRICES, LISTED = ("stage", "segment"), ("rfm_group",)
+MATRICES, LISTED = ("stage", "segment", "activity"), ("rfm_group",)
 SHADES, MOST_MOVES, MOST_CARDS = 4, 5, 40
 MEANING = {
     "lifecycle": {

@@ -5,7 +5,7 @@ from features.lazy_exports import lazy_exports
 __getattr__, __all__ = lazy_exports(
     __name__,
     {
-        "columns": ["SCORE_SCHEMA"],
+        "columns": ["NEXT_PURCHASE", "NEXT_PURCHASE_COLUMNS", "SCORE_SCHEMA"],
         "lifetime_totals": ["is_lifetime", "lifetime_lines", "lifetime_name", "reach_text"],
         "predictions": ["build_cohort", "load_champions", "model_features", "predict_cohort"],
         "resumable_run": ["remove_folder"],

@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from serving.scoring import value_tiers
+from training.artifact.reasons import REASON_TYPE
 
-REASON_TYPE = pa.struct(
-    [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
-)
 SCORE_SCHEMA = pa.schema(
     [
         ("customer_id", pa.string()),
@@ -31,7 +29,9 @@ SCORE_SCHEMA = pa.schema(
         ("value_model", pa.string()),
     ]
 )
-EXTRA_COLUMNS_AT = SCORE_SCHEMA.names.index("value_at_risk") + 1  # longer horizons
+EXTRA_COLUMNS_AT = SCORE_SCHEMA.names.index("value_at_risk") + 1  # longer horizons, and when customers return
+NEXT_PURCHASE = "next_purchase"
+NEXT_PURCHASE_COLUMNS = (NEXT_PURCHASE, f"{NEXT_PURCHASE}_low", f"{NEXT_PURCHASE}_high")
 
 
 def worth_if_retained(rows: pa.Table, predicted: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -63,12 +63,39 @@ def score_columns(
     return {
         "customer_id": rows["customer_id"],
         "cutoff": rows["cutoff"],
-        **predicted,
+        **with_dates(predicted, rows["cutoff"]),
         "lifecycle": rows["lifecycle"],
         **groups,
         "churn_model": [labels["churn"]] * rows.num_rows,
         "value_model": [labels.get("value")] * rows.num_rows,
     }
+
+
+def with_dates(predicted: Mapping[str, np.ndarray], cutoff: pa.ChunkedArray) -> dict[str, Any]:
+    """Replace days after the cutoff by dates: `next_purchase_days_low` becomes `next_purchase_low`.
+
+    Args:
+        predicted: Predictions (n,) by column.
+        cutoff: The cutoff of each customer (n,), a timestamp.
+
+    Returns:
+        The columns (n,) by name; null where a number of days is not known.
+    """
+    columns: dict[str, Any] = {}
+    for name, values in predicted.items():
+        if name.startswith(f"{NEXT_PURCHASE}_days"):
+            known = np.isfinite(values)
+            days = cutoff.to_numpy().astype("datetime64[D]") + np.where(known, values, 0).astype("timedelta64[D]")
+            columns[name.replace("_days", "")] = pa.array(days, pa.date32(), mask=~known)
+        elif name == "overdue_days":
+            columns[name] = pa.array(values, mask=~np.isfinite(values))
+        else:
+            columns[name] = values
+    return columns
+
+
+def _extra_type(name: str) -> pa.DataType:
+    return pa.date32() if name in NEXT_PURCHASE_COLUMNS else pa.float64()
 
 
 def build_score_table(columns: Mapping[str, Any], reasons: Mapping[str, list[Any]], count: int) -> pa.Table:
@@ -85,6 +112,6 @@ def build_score_table(columns: Mapping[str, Any], reasons: Mapping[str, list[Any
         The score table (n rows).
     """
     all_columns = {**columns, "churn_reasons": reasons["churn"], "value_reasons": reasons.get("value", [[]] * count)}
-    extra = [pa.field(name, pa.float64()) for name in columns if name not in SCORE_SCHEMA.names]
+    extra = [pa.field(name, _extra_type(name)) for name in columns if name not in SCORE_SCHEMA.names]
     schema = pa.schema([*list(SCORE_SCHEMA)[:EXTRA_COLUMNS_AT], *extra, *list(SCORE_SCHEMA)[EXTRA_COLUMNS_AT:]])
     return pa.table({f.name: all_columns.get(f.name, pa.nulls(count, f.type)) for f in schema}, schema=schema)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from features.config.load import Config
 from features.feature import Feature
 from features.outputs.layout import cutoff_name
+from features.outputs.parquet_rows import ParquetRows, open_parquet_rows, parquet_paths
 from features.snapshots.build import PreparedFeatures
 from features.storage.atomic_files import report_write_errors
 from serving.explanation.drivers import MOST_DRIVERS, Levels, drivers_from_tally, merge_tallies, sample_for_directions
@@ -40,7 +41,6 @@ from serving.scoring.chunks import (
     write_chunk,
 )
 from serving.scoring.lifetime_totals import lifetime_totals
-from serving.scoring.parquet_rows import ParquetRows, open_parquet_rows, parquet_files
 from serving.scoring.predictions import Champions, empty_cohort_error
 from serving.scoring.resumable_run import ResumableRun, remove_folder
 
@@ -169,7 +169,7 @@ def write_features(job: ScoringJob, run: ResumableRun, log: PreparedFeatures) ->
         remove_folder(run.folder)
         raise empty_cohort_error(job.config.task, job.cutoff)
     with explain_write_errors(job):
-        run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_files(path)])
+        run.record_step("features", [file.relative_to(run.folder).as_posix() for file in parquet_paths(path)])
 
 
 def score_cohort(job: ScoringJob, run: ResumableRun, passes: ScoringPasses) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from features.code_digest import digest_code
 from features.config.load import Config
 from features.engines.base import Engine
-from features.errors import DataError, UsageError
+from features.errors import DataError, RegularsError, UsageError
 from features.intake import customer_ids
 from features.intake.log import Business, Log, as_date, opened
 from features.outputs.layout import cutoff_name
@@ -40,6 +40,14 @@ from serving.scoring.resumable_run import ResumableRun, open_run, remove_folder
 from serving.scoring.score_notes import QUICK_SCORES
 from serving.scoring.score_tables import MANIFEST, Scores
 from serving.scoring.sinks import deliver_scores
+from serving.scoring.winback import (
+    WinbackJob,
+    plan_winback,
+    score_winback,
+    tried_note,
+    winback_note,
+    write_winback_features,
+)
 from training.evaluation.grade import grade_evaluation
 from training.registry.compatibility import learned_until
 from training.registry.models import load_evaluation
@@ -102,6 +110,10 @@ def _score_cutoff(
     features = model_features(models, prepared.features, prepared.own)
     targets = models.targets if with_contributions else ()
     job = ScoringJob(config, day, models, features, _run_identity(config, day, models, prepared), targets)
+    lapsed = plan_winback(config, day, job.identity)
+    winback_notes: tuple[str, ...] = ()
+    if lapsed is not None:
+        lapsed, winback_notes = _write_lapsed(lapsed, log)
     scores = _scores_in_place(job)
     if scores is None:
         customer_ids.record_id_rule(config)
@@ -112,8 +124,18 @@ def _score_cutoff(
         facts = score_cohort(job, run, _choose_passes(prepared.engine, config.engine.kind))
         scores = _publish(job, run, _build_manifest(job, facts), notes)
     remove_folder(job.folder)
+    if lapsed is not None:
+        winback_notes = (winback_note(score_winback(lapsed)),)
     quick = (f"note: {QUICK_SCORES}",) if models.churn.bundle.is_quick else ()
-    return replace(scores, notes=(*quick, *scores.notes, *deliver_scores(config, scores)))
+    return replace(scores, notes=(*quick, *scores.notes, *winback_notes, *deliver_scores(config, scores)))
+
+
+def _write_lapsed(job: WinbackJob, log: Log) -> tuple[WinbackJob | None, tuple[str, ...]]:
+    """Write the features of lapsed customers; if that fails, scores do without them, and a note says why."""
+    try:
+        return write_winback_features(job, log), ()
+    except RegularsError as problem:
+        return None, (tried_note(problem),)
 
 
 def _choose_passes(engine: Engine, kind: str) -> ScoringPasses:
@@ -235,7 +257,8 @@ def _build_manifest(job: ScoringJob, facts: dict[str, Any]) -> dict[str, Any]:
     spread = job.models.richest.bundle.spread
     spread_values = None if spread is None else json.loads(json.dumps(asdict(spread)))
     grade = _grade(job.config, job.models.richest.version.run_id)
-    return {**inputs, **settings, "models": models, "spread": spread_values, "grade": grade, **facts}
+    currency = {"currency": job.config.currency} if job.config.currency else {}
+    return {**inputs, **settings, **currency, "models": models, "spread": spread_values, "grade": grade, **facts}
 
 
 def _grade(config: Config, run_id: str) -> dict[str, Any] | None:

@@ -28,9 +28,9 @@ from features.engines.spark import SparkEngine
 from features.engines.spark_files import escaped_path
 from features.engines.spark_session import SPARK_ERRORS
 from features.errors import DataError, UsageError
+from features.outputs.parquet_rows import ParquetRows
 from serving.scoring import spark_worker
 from serving.scoring.chunks import CohortPredictions, row_ranges
-from serving.scoring.parquet_rows import ParquetRows
 from serving.scoring.passes import ScoringJob, explain_write_errors
 from serving.scoring.resumable_run import ResumableRun, remove_folder
 

@@ -52,9 +52,9 @@ from serving.segmentation.assignments import (
 )
 from serving.segmentation.clusters import Clusters
 from serving.segmentation.history import CohortHistory, gather_history
+from serving.segmentation.lapsed import activity_history, activity_rows
 from serving.segmentation.transitions import transition_table
 from serving.statistics.proportions import wilson_interval
-from training.artifact.spread import Spread
 
 FORMAT = 1
 
@@ -98,9 +98,13 @@ def segment_customers(business: Business, cutoff: date | str | None = None) -> S
     groupings = [*current, *score_groupings(scores, scored, tr)]
     tables = {
         "customers": _customers(history, now, current, scored),
-        "segments": _segment_rows(config, history, groupings, scored, now, scores.spread),
+        "segments": _segment_rows(config, history, groupings, scored, now, scores),
         "transitions": transition_table(
-            [*group_histories(history, current), *scored_group_histories(config, scores, scored)]
+            [
+                *group_histories(history, current),
+                *scored_group_histories(config, scores, scored),
+                *activity_history(config, scores),
+            ]
         ),
         "stage_changes": _stage_changes(history, current),
         "kinds": history.views.kinds,
@@ -154,10 +158,10 @@ def _customers(history: CohortHistory, now: np.ndarray, groupings: Sequence[Grou
 
 def _segment_rows(
     config: Config, history: CohortHistory, groupings: Sequence[Grouping], scored: pa.Table, now: np.ndarray,
-    spread: Spread | None,
+    scores: Scores,
 ) -> pa.Table:  # fmt: skip
     churn = np.asarray(scored["churn_probability"].to_numpy(), float)
-    worth = profiles.ScoredWorth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), spread)
+    worth = profiles.ScoredWorth(churn, _numbers(scored["value"]), _numbers(scored["value_at_risk"]), scores.spread)
     ids = scored["customer_id"].combine_chunks()
     sampled = pc.index_in(history.sample["customer_id"].combine_chunks(), ids).to_numpy()
     by_rfm = next((grouping for grouping in groupings if grouping.name == "rfm_group"), None)
@@ -176,7 +180,7 @@ def _segment_rows(
                 "treatment": "" if rule == tr(ALIKE_RULE) else tr(advice.get(group) or advice.get(mostly, "")),
             }
             rows.append({"segmentation": grouping.name, "segment": group, **figures[place], **words})
-    return pa.Table.from_pylist(rows, SEGMENTS_SCHEMA)
+    return pa.Table.from_pylist([*rows, *activity_rows(config, scores, worth)], SEGMENTS_SCHEMA)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray | None:
@@ -231,6 +235,7 @@ def _build_manifest(
     return {
         "format": FORMAT,
         "name": config.name,
+        **({"currency": config.currency} if config.currency else {}),
         "language": config.language,
         "cutoff": str(scores.cutoff),
         "cutoffs": [str(day) for day in history.cutoffs],

@@ -8,7 +8,7 @@ from typing import Any
 
 from features.config.segments import LIFECYCLE_STAGES
 from serving.language.formats import NumberFormat, format_share
-from serving.language.messages import N_
+from serving.language.messages import N_, get_language
 from serving.scoring.value_tiers import NO_SKILL
 from serving.segmentation.run import Segmentation
 from serving.segmentation.transitions import NOT_YET
@@ -19,6 +19,7 @@ TITLES = {
     "micro_segment": N_("micro-segments"),
     "tier": N_("value tiers"),
     "segment": N_("segments by risk and tier"),
+    "activity": N_("active and lapsed"),
 }
 STORIES = ("rfm_group", "stage", "micro_segment")  # whose profiles are printed; segments.json has all
 PREFERRED, TOP = "_preferred", 3
@@ -32,7 +33,7 @@ def segments_text(segmentation: Segmentation) -> str:
     """Return the segmentation as text for a terminal."""
     cards, manifest = segmentation.tables["segments"].to_pylist(), segmentation.manifest
     mean = sum(row["value"] or 0.0 for row in cards if row["segmentation"] == "tier") / max(manifest.customers, 1)
-    form = NumberFormat(mean)
+    form = NumberFormat(mean, get_language("en", manifest.currency))
     lines = [] if manifest.skill else [NO_SKILL, ""]
     lines += [f"{manifest.customers:,} customers at {manifest.cutoff}, rules of version {manifest.rules['version']}"]
     for name, title in TITLES.items():
@@ -97,7 +98,7 @@ def _movement(segmentation: Segmentation) -> Iterator[str]:
         yield f"{'from':<20}" + "".join(f"{name:>11}" for name in LIFECYCLE_STAGES)
         for name in [n for n in (*LIFECYCLE_STAGES, NOT_YET) if any(a == n for a, _ in counts)]:
             yield f"{name:<20}" + "".join(f"{counts.get((name, to), 0):>11,}" for to in LIFECYCLE_STAGES)
-    for name in ("rfm_group", "segment"):
+    for name in ("rfm_group", "segment", "activity"):
         moved = [r for r in last if r["segmentation"] == name and r["from_segment"] not in (r["to_segment"], NOT_YET)]
         top = sorted(moved, key=lambda r: (-r["customers"], r["from_segment"], r["to_segment"]))[:LISTED]
         if top:

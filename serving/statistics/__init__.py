@@ -8,6 +8,7 @@ __getattr__, __all__ = lazy_exports(
         "expected_performance": ["expected_metrics", "realised_metrics"],
         "population_drift": ["Drift", "DriftSamples", "drifted_driver_share", "measure_drift"],
         "partial_pooling": ["pool_partially"],
+        "pooled_rates": ["pool_shares"],
         "proportions": ["Estimate", "wilson_interval"],
         "randomisation": ["DRAWS", "pearson_quantile", "pearson_tail", "remove_covariates"],
         "treatment_effect": [

@@ -25,13 +25,21 @@ from features.outputs.layout import PLAN_TABLE
 from features.storage.private_folders import ScratchFolder
 from serving.scoring.sinks import REASON_FORMATS, reasons_as_text, spreadsheet_table
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
-from serving.web.views.customers import LIST_COLUMNS, CustomerFilter, filter_sql, list_totals, order_sql, plan_file
-from serving.web.views.plan import LISTED, ORDER, PlanAtBudget, StoredPlan
+from serving.web.views.customer_filter import (
+    CustomerFilter,
+    filter_sql,
+    needs_plan,
+    order_sql,
+    shown_columns,
+    source_sql,
+)
+from serving.web.views.customers import list_columns, list_totals
+from serving.web.views.plan import LISTED, PlanAtBudget, StoredPlan
+from serving.web.views.plan_list import PlanFilter, plan_list_sql
 
 BATCH = 20_000
 EXCEL_ROWS = 1_048_576  # including the header
 LONGEST = 32_767  # characters in a cell
-COLUMNS = (*LIST_COLUMNS[:1], "cutoff", *LIST_COLUMNS[1:], "churn_reasons", "value_reasons")
 HELD_OUT = "customer_id, would_have, segment, churn_probability, value"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _ONE_WORKBOOK = Lock()
@@ -70,22 +78,29 @@ def customers_listing(site: Site, at: ScoredCutoff, filters: CustomerFilter, mon
     Returns:
         The list, in its order.
     """
-    test, params = filter_sql(site, at, filters)
-    columns = ", ".join(name for name in COLUMNS if name in at.columns)
-    source, files = f"{ROWS} {test}", [at.files, *params]
-    if plan := plan_file(site, at):
-        source = f"(SELECT * FROM {source}) LEFT JOIN (SELECT customer_id, action FROM {ROWS}) USING (customer_id)"
-        columns, files = f"{columns}, action", [*files, [plan]]
-    sql = f"SELECT {columns} FROM {source} {order_sql(filters, money)}"
+    with_plan = needs_plan(filters) or "action" in shown_columns(site, at, filters, money)
+    (source, files), (test, params) = source_sql(site, at, with_plan), filter_sql(site, at, filters)
+    first, *others = list_columns(site, at, filters, money, with_plan)
+    columns = ", ".join([first, f"DATE '{at.cutoff}' AS cutoff", *others])
+    sql = f"SELECT {columns} FROM {source} {test} {order_sql(filters, money)}"
     rows = list_totals(site, at, filters)["customers"]
-    return Listing(f"customers-{at.cutoff}", sql, files, rows, f"regulars score --cutoff {at.cutoff}")
+    return Listing(f"customers-{at.cutoff}", sql, [*files, *params], rows, f"regulars score --cutoff {at.cutoff}")
 
 
-def planned_listing(plan: StoredPlan, planned: PlanAtBudget) -> Listing:
-    """Describe the customers whom a plan includes at a budget, most gain per cost first."""
-    sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ?"
-    params = [[str(plan.folder / PLAN_TABLE)], planned.customers]
-    return Listing(_plan_name(plan, "plan"), sql, params, planned.customers, _plan_command(plan))
+def planned_listing(plan: StoredPlan, planned: PlanAtBudget, filters: PlanFilter, rows: int) -> Listing:
+    """Describe the customers whom a plan includes at a budget, filtered and ordered as they are shown.
+
+    Args:
+        plan: The plan.
+        planned: The plan at the budget.
+        filters: The filter and order.
+        rows: How many customers the list has.
+
+    Returns:
+        The list.
+    """
+    sql, params = plan_list_sql(plan, planned, filters)
+    return Listing(_plan_name(plan, "plan"), f"SELECT {LISTED} {sql}", params, rows, _plan_command(plan))
 
 
 def holdout_listing(plan: StoredPlan) -> Listing:

@@ -19,7 +19,7 @@ from serving.charts.axes import format_tick
 from serving.charts.evaluation import calibration_chart, evaluation_groups, ranking_charts
 from serving.charts.flows import TimelineEvent, order_timeline
 from serving.explanation.what_if import find_what_if
-from serving.language.formats import task_terms
+from serving.language.formats import format_money, task_terms
 from serving.scoring.predictions import build_cohort, load_champions
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site, number_format
 from serving.web.parts.slow_queries import QueueFullError, Stop, TooSlowError, Work
@@ -73,7 +73,9 @@ def _order(site: Site, row: Mapping[str, Any]) -> TimelineEvent:
     if row["amount"] is None:
         return TimelineEvent(day, 1.0, site.tr("order of {day}", day=day))
     amount = float(str(row["amount"]))
-    return TimelineEvent(day, amount, site.tr("order of {day}: {amount}", day=day, amount=f"{amount:,.2f}"))
+    return TimelineEvent(
+        day, amount, site.tr("order of {day}: {amount}", day=day, amount=format_money(amount, site.tr))
+    )
 
 
 def _contact(site: Site, row: Mapping[str, Any]) -> TimelineEvent:

@@ -36,7 +36,18 @@ from serving.web.parts.output_reader import (
 )
 from serving.web.security import AccessGuard, Door
 from serving.web.template_environment import TEMPLATES, template_environment
-from serving.web.views import customer, customers, experiments, monitoring, over_time, overview, plan, segments
+from serving.web.views import (
+    customer,
+    customer_filter,
+    customers,
+    experiments,
+    monitoring,
+    over_time,
+    overview,
+    plan,
+    plan_list,
+    segments,
+)
 from serving.web.views.customers import PAGE
 
 View = Callable[[Site, Request], Response]
@@ -148,7 +159,7 @@ def _page(site: Site, request: Request, template: str, status: int = 200, /, **c
     shared = {
         "path": request.url.path,
         "visitor": visitor(request),
-        "params": dict(request.query_params),
+        "params": {name: ",".join(request.query_params.getlist(name)) for name in request.query_params},
         "cutoffs": scored_days,
         "cutoff": at.cutoff if at else None,
         "notes": notes_on_scores(site.config.task.timezone, at.manifest, at.cutoff, site.tr) if at else [],
@@ -193,13 +204,18 @@ def _segments(site: Site, request: Request) -> Response:
 
 def _customers(site: Site, request: Request) -> Response:
     context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
-    return _page(
-        site, request, "customers.html.j2",
-        context=context, want=filters, totals=customers.list_totals(site, context.at, filters), each=PAGE,
-        rows=customers.list_page(site, context.at, filters, context.money),
-        choices=customers.filter_choices(site, context.at), excel_rows=downloads.EXCEL_ROWS,
-    )  # fmt: skip
+    filters, errors = customer_filter.read_filter(request.query_params, context.money, site.tr)
+    content = {
+        "context": context, "want": filters, "errors": errors, "each": PAGE, "excel_rows": downloads.EXCEL_ROWS,
+        "choices": customers.filter_choices(site, context.at), "rows": [], "totals": {"customers": 0},
+        "possible": customer_filter.possible_columns(site, context.at, context.money),
+        "shown": customer_filter.shown_columns(site, context.at, filters, context.money),
+    }  # fmt: skip
+    if errors:  # the form stays as it was sent, and says which field to correct
+        return _page(site, request, "customers.html.j2", 400, **content)
+    content["totals"] = customers.list_totals(site, context.at, filters)
+    content["rows"] = customers.list_page(site, context.at, filters, context.money)
+    return _page(site, request, "customers.html.j2", **content)
 
 
 def _csv(site: Site, request: Request) -> Response:
@@ -212,7 +228,7 @@ def _xlsx(site: Site, request: Request) -> Response:
 
 def _listed(site: Site, request: Request) -> downloads.Listing:
     context = _context(site, request)
-    filters = customers.parse_filter(site, request.query_params, context.money)
+    filters = customer_filter.parse_filter(site, request.query_params, context.money)
     return downloads.customers_listing(site, context.at, filters, context.money)
 
 
@@ -273,10 +289,12 @@ def _level(site: Site, text: str) -> float | None:
 def _planned(site: Site, request: Request) -> dict[str, Any]:
     stored_plan = plan.read_stored_plan(site, request.query_params.get("plan", ""))
     at_budget = plan.at_budget(stored_plan, plan.parse_budget(site, stored_plan, request.query_params))
-    pages = max(-(-at_budget.customers // plan.PAGE), 1)
+    filters = plan_list.read_plan_filter(site, request.query_params)
+    listed = plan_list.count_listed(site, stored_plan, at_budget, filters)
+    pages = max(-(-listed // plan.PAGE), 1)
     text = request.query_params.get("page", "1")
     page = min(max(int(text), 1), pages) if text.isdecimal() and len(text) < 9 else 1
-    rows = plan.plan_customers(site, stored_plan, at_budget, page)
+    rows = plan_list.plan_customers(site, stored_plan, at_budget, filters, page)
     return {
         "plan": stored_plan,
         "planned": at_budget,
@@ -284,6 +302,9 @@ def _planned(site: Site, request: Request) -> dict[str, Any]:
         "page": page,
         "pages": pages,
         "form": stored_plan.number_format,
+        "want": filters,
+        "listed": listed,
+        "plan_segments": plan_list.plan_segments(site, stored_plan),
     }
 
 
@@ -313,7 +334,9 @@ def _plan_listing(site: Site, request: Request) -> downloads.Listing:
     if request.query_params.get("list", "") == "holdout":
         return downloads.holdout_listing(stored_plan)
     budget = plan.parse_budget(site, stored_plan, request.query_params)
-    return downloads.planned_listing(stored_plan, plan.at_budget(stored_plan, budget))
+    filters, at_budget = plan_list.read_plan_filter(site, request.query_params), plan.at_budget(stored_plan, budget)
+    listed = plan_list.count_listed(site, stored_plan, at_budget, filters)
+    return downloads.planned_listing(stored_plan, at_budget, filters, listed)
 
 
 def _campaign_file(site: Site, request: Request) -> Response:

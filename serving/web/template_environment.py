@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from serving.language.formats import format_share
+from serving.language.formats import format_money, format_share
 from serving.language.messages import N_
 from serving.markdown import mark_code
 from serving.web.parts.output_reader import Site
@@ -34,7 +34,11 @@ def template_environment(site: Site) -> Environment:
     )  # fmt: skip
     jinja.globals.update(tr=site.tr, translate=site.translate, menu=MENU, address=page_url, name=site.config.name)
     jinja.filters.update(
-        count="{:,.0f}".format, share=partial(format_share, tr=site.tr), number=format_number, inline=mark_code
+        count="{:,.0f}".format,
+        share=partial(format_share, tr=site.tr),
+        number=format_number,
+        inline=mark_code,
+        cents=partial(format_money, tr=site.tr),
     )
     return jinja
 

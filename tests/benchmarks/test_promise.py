@@ -33,7 +33,7 @@ def test_a_world_without_actions_gains_nothing_and_a_lift_of_one_doubles() -> No
 
 
 def test_a_plan_is_made_carried_out_and_measured(tmp_path: Path) -> None:
-    row = promise.run_plan(KIND, 0, 5, tmp_path)
+    row = promise.run_plan(KIND, 0, 5, tmp_path, promise.HIERARCHICAL)
     assert row["customers"] > 50 and row["low"] < row["promised"] < row["high"]
     assert row["true"] > 0 and row["chance"] < 0.1
     assert len(list(tmp_path.glob("output/plans/*/*/measured.json"))) == 1

@@ -24,7 +24,7 @@ def test_a_row_counts_totals_and_leavers_by_business() -> None:
     missed = replace(held, leavers_interval=(1.5, 2.0), total_interval=(11.0, 16.0))
     row = totals.summary_row("shops", [[held, held], [held, missed]])
     assert row.count("| 3 of 4: 75.0% (50.0% to 100.0%) ") == 2
-    assert "| 2, 4 |" in row and "| 20.0%, 20.0%, +20% |" in row
+    assert "| 2, 4 |" in row and "| 20.0%, 20.0%, +20% | 0.0%, 0.0%, +0% |" in row
 
 
 def test_contracts_run_until_they_are_cancelled(tmp_path: Path) -> None:

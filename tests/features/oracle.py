@@ -34,6 +34,7 @@ class Setting:
     has_clock: bool = True
     has_discount: bool = False
     value_horizons: tuple[int, ...] = ()
+    silent_for: int = 0  # of lapsed customers: longer than this
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Order:
 def snapshots(
     lines: Sequence[Line], cutoffs: Iterable[date], setting: Setting, end: date
 ) -> dict[tuple[str, date], Values]:
-    """Features and labels of every customer with a purchase in [cutoff - active_within, cutoff)."""
+    """Features and labels of customers whose last purchase lies in [cutoff - active_within, cutoff - silent_for)."""
     rows, lines = {}, with_uses(lines)
     for cutoff in cutoffs:
         seen = [line for line in lines if line["time"] < midnight(cutoff) and known(line) < midnight(cutoff)]
@@ -61,7 +62,8 @@ def snapshots(
         for customer in sorted({line["customer"] for line in seen}):
             own = [line for line in seen if line["customer"] == customer]
             bought = purchases(orders(own), setting)
-            if not any(cutoff - timedelta(setting.active_within) <= order.day < cutoff for order in bought):
+            silence = min(((cutoff - order.day).days for order in bought), default=0)
+            if not setting.silent_for < silence <= setting.active_within:
                 continue
             values = features(own, cutoff, setting, min(line["time"].date() for line in seen), usual)
             future = [line for line in lines if line["customer"] == customer]

@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from features.intake import read_log
 from features.snapshots import leakage
 from features.snapshots.build import Snapshots, snapshots_from_tables
 from features.snapshots.built_file import BUILD_MARKER
+from features.task import Cohort, Window
 from regulars import cli
 from tests.contracts import make_contracts
 from tests.features.snapshots.test_build import CUTOFFS, random_lines
@@ -212,17 +214,20 @@ def disagreements(one: pa.Table, other: pa.Table) -> list[str]:
     return differences
 
 
-Built = tuple[read_log.Tables, Snapshots, dict[str, Any]]
+Built = tuple[read_log.Tables, Snapshots, dict[str, Any], Snapshots]  # the last of lapsed customers
 
 
 def build_all(config: Config, cutoffs: Sequence[date]) -> Built:
     task = config.task.to_task()
+    recent = replace(task, cohort=Cohort(Window(60)))
+    lapsed = recent if task.contractual else recent.lapsed_until(Window(300))
     with open_engine(config.engine, config.folder) as engine:
         tables = read_log.read_tables(config, engine)
         return (
             tables,
             snapshots_from_tables(tables, task, cutoffs, engine),
             audit.audit_tables(tables, task, engine).to_dict(),
+            snapshots_from_tables(audit.with_too_long_windows(tables, lapsed), lapsed, cutoffs[1:2], engine),
         )
 
 
@@ -237,7 +242,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
 
 
 def test_every_feature_and_label_is_the_same_on_both_engines(both: dict[str, Built]) -> None:
-    (_, duckdb, _), (_, spark, _) = both.values()
+    (_, duckdb, *_), (_, spark, *_) = both.values()
     assert disagreements(duckdb.rows, spark.rows) == []
     assert duckdb.names == spark.names
     assert duckdb.rows.num_rows > 100 and set(duckdb.rows["churned"].to_pylist()) == {0, 1}
@@ -246,8 +251,14 @@ def test_every_feature_and_label_is_the_same_on_both_engines(both: dict[str, Bui
     assert BLANK_IDS & customers == set()
 
 
+def test_lapsed_customers_are_the_same_on_both_engines(both: dict[str, Built]) -> None:
+    (*_, duckdb), (*_, spark) = both.values()
+    assert disagreements(duckdb.rows, spark.rows) == []
+    assert duckdb.rows.num_rows > 5 and set(duckdb.rows["churned"].to_pylist()) == {0, 1}
+
+
 def test_the_audit_is_the_same_on_both_engines(both: dict[str, Built]) -> None:
-    (_, _, duckdb), (_, _, spark) = both.values()
+    (_, _, duckdb, _), (_, _, spark, _) = both.values()
     assert {**duckdb, "fingerprint": ""} == {**spark, "fingerprint": ""}
     assert {row["reason"]: row["rows"] for row in spark["set_aside"]} == {
         "amount beyond 1e12": 1,

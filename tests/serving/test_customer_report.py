@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import pyarrow.parquet as pq
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from features.config.load import Config
 from features.errors import UsageError
 from serving.customer_report import explain_customer
+from serving.customer_report_text import next_purchase_lines
 from serving.scoring.run import score_customers
 from training.train import TrainingRun
 
@@ -23,7 +24,9 @@ def test_it_shows_the_numbers_of_the_score_table(shop: Config, trained: Training
     assert f"{row.churn_probability:.1%}" in text
     assert f"{row.value:,.2f}" in text
     assert row.churn_reasons[0]["reading"] in text
-    assert "everything else together" in text
+    assert "everything else together" in text and "why sooner or later (a purchase within" in text
+    assert f"expected orders over 30 days   {row.expected_orders:.2f}" in text
+    assert row.next_purchase is None or f"expected around {row.next_purchase:%A} {row.next_purchase}" in text
     assert "what if: for the risk to fall below" in text and f"(the mean of the {len(rows):,} customers" in text
     short = explain_customer(shop, row.customer_id, trained.newest, with_what_if=False)
     assert text.startswith(short) and "what if" not in short
@@ -62,3 +65,25 @@ def test_who_is_not_scored_is_refused_without_an_engine(
 def test_importing_the_report_imports_no_engine() -> None:
     code = "import sys, serving.customer_report; sys.exit(bool({'ibis', 'duckdb', 'pandas'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_next_purchase_in_words() -> None:
+    columns = {
+        "cutoff": datetime(2024, 3, 1),  # noqa: DTZ001
+        "next_purchase": date(2024, 3, 8),
+        "next_purchase_low": date(2024, 3, 2),
+        "next_purchase_high": date(2024, 4, 9),
+        "expected_orders": 1.234,
+        "overdue_days": 12.2,
+    }
+    assert next_purchase_lines(columns, 28, 0.8) == [
+        "next purchase expected around Friday 2024-03-08 (80% between 2024-03-02 and 2024-04-09)",
+        "expected orders over 28 days   1.23",
+        "12 days overdue: silent for longer than usual between orders",
+    ]
+    unlikely = {**columns, "next_purchase": None, "next_purchase_high": None, "overdue_days": -7.0}
+    assert next_purchase_lines(unlikely, 28, 0.8)[::2] == [
+        "next purchase less likely than not within 56 days (10% by 2024-03-02)",
+        "due on Friday 2024-03-08 by the usual days between orders",
+    ]
+    assert next_purchase_lines({"cutoff": 1}, 28, 0.8) == []

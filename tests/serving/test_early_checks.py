@@ -21,7 +21,7 @@ source = "there is no such file.parquet"
 customer = "customer"
 time = "time"
 """
-PLAN = "[plan]\ncampaign = 'spring'\n[plan.actions.mail]\ncost = 2\n"
+PLAN = "[plan]\ncampaign = 'spring'\n[plan.actions.mail]\ncost = 2\nsave_rate = 0.1\n"
 HEAVY = ("mlflow", "lightgbm", "sklearn", "scipy.stats", "matplotlib", "optuna", "numba")
 
 
@@ -74,6 +74,8 @@ def test_it_is_refused_without_reading_anything(folder: Path, arguments: str, wo
         ("--budget 1", "below the cheapest action"),
         ("--budget 5 --campaign a/b", "found 'a/b'"),
         ("", "no budget"),
+        ("--budget 5 --detect 2", "--detect 2: expected"),
+        ("--test mail", "nothing to compare"),
         ("--budget 5", "cutoff 2024-07-01 is not scored"),
     ],
 )
@@ -101,6 +103,7 @@ from features.errors import RegularsError
 from serving.early_checks import CHECKS, refuse_early
 from datetime import date
 options = dict(cutoff=date(2024, 6, 1), budget=5.0, campaign=None, plan="2024-06-01/x", below=None)
+options |= dict(test=None, detect=0.05, share=False)
 options |= dict(which="uplift", kept=None, compare=False, resume=False, out="regulars.toml")
 for command in CHECKS:
     with pytest.raises(RegularsError):

@@ -80,5 +80,5 @@ def test_too_little_to_learn_from_says_that_ids_look_like_order_numbers(
         events = {"source": "log.parquet", "customer": "id", "time": "at"}
         config = parse_config({"config_version": 1, "name": "t", "events": events}, tmp_path / "regulars.toml")
         with pytest.raises(DataError, match="^0 of 90 stayed") as problem:
-            train._fit_or_explain(None, config, config, False)  # type: ignore[arg-type]
+            train._fit_or_explain(None, None, config, config, False)  # type: ignore[arg-type]
         assert ("customer ids occur in one order only" in str(problem.value)) == said

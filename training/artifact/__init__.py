@@ -11,7 +11,15 @@ __getattr__, __all__ = lazy_exports(
         "lifetime": ["Lifetime", "LifetimeHorizon", "NEVER", "anchored", "growth_at", "history", "profit_column"],
         "margin": ["Margin", "SMALLEST", "SURE", "Term"],
         "model_files": ["BundleError"],
-        "reasons": ["Wording", "hand_on_contributions", "largest_reasons", "rank_families", "read_shares"],
+        "reasons": [
+            "REASON_TYPE",
+            "Wording",
+            "hand_on_contributions",
+            "largest_reasons",
+            "rank_families",
+            "read_shares",
+        ],
+        "return_hazard": ["RETURNS_WITHIN", "RETURN_COLUMNS", "ReturnCurves", "ReturnHazard"],
         "score_parts": ["LinearForm", "ScorePart", "with_arm_columns"],
         "spread": ["Spread", "read_spread"],
         "uplift_bundle": [

@@ -28,11 +28,12 @@ from .model_files import (
     read_model,
     write_model,
 )
+from .return_hazard import ReturnCurves, ReturnHazard
 from .spread import Spread, read_spread
 
 FORMAT = 3
 MARGINS = ("gate", "spend")
-ADDED = frozenset({"lowest", "lifetime"})  # not in models of earlier versions: not written where they are None
+ADDED = frozenset({"lowest", "lifetime", "returns"})  # not in earlier models: not written where they are None
 Levels = dict[str, tuple[str, ...]]
 
 
@@ -78,6 +79,8 @@ class ModelBundle:
         log_level: Added to the spend's margin.
         spread: Distribution of actual over expected value, behind the prediction intervals. None for 'churn'.
         longer: Gains from each value horizon to the next longer one, ascending; may be empty.
+        returns: The hazard of returning, behind the date of the next purchase. None for contracts, for models of
+            earlier versions, and where too few returned.
         facts: The model's origin: data fingerprint, training cutoffs, seed, parameters.
         levels: For each column of text, the levels that the trees distinguish, in the order of their codes.
         lifetime: The expected spend beyond the horizon; None for 'churn', and in models of earlier versions.
@@ -94,6 +97,7 @@ class ModelBundle:
     log_level: float = 0.0
     spread: Spread | None = None
     longer: tuple[LongerHorizon, ...] = ()
+    returns: ReturnHazard | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     levels: Levels = field(default_factory=dict)
     lifetime: Lifetime | None = None
@@ -120,7 +124,8 @@ class ModelBundle:
             Columns (n,) by name: churn_probability, and for a value model also value, value_low, value_high and
             value_at_risk (the mean loss because the customer may not return: value_at_risk + value is the spend if they
             surely returned); then value and interval over each longer horizon, such as value_180d, value_180d_low and
-            value_180d_high, and lifetime value (`Lifetime.predict`). The value never decreases with the horizon.
+            value_180d_high, and lifetime value (`Lifetime.predict`). The value never decreases with the horizon. With a
+            hazard of returning also when customers return (`ReturnHazard.predict`).
 
         Raises:
             BundleError: A column is missing, or has text instead of numbers or numbers instead of text.
@@ -128,8 +133,9 @@ class ModelBundle:
         X = self.model_inputs(features)
         log_odds = self.churn_log_odds(self.gate.predict(X))
         churn = 1 / (1 + np.exp(-log_odds))
+        timing = self.returns.predict(X, log_odds) if self.returns else {}
         if self.spend is None or self.spread is None:
-            return {"churn_probability": churn}
+            return {"churn_probability": churn, **timing}
         spend, returns = np.exp(self.log_spend(self.spend.predict(X))), 1 / (1 + np.exp(log_odds))
         low, high = self.spread.interval(returns, spend)
         longer = self._longer_values(X, returns * spend)
@@ -141,7 +147,19 @@ class ModelBundle:
             "value_at_risk": churn * spend,
             **longer,
             **self._lifetime_values(X, {"value": returns * spend, **longer}),
+            **timing,
         }
+
+    def return_curves(self, features: Any) -> ReturnCurves | None:
+        """The curves P(returns by t) of a feature table (n rows); None for a model without a hazard of returning.
+
+        Raises:
+            BundleError: A column is missing, or has text instead of numbers or numbers instead of text.
+        """
+        if self.returns is None:
+            return None
+        X = self.model_inputs(features)
+        return self.returns.curves(X, self.churn_log_odds(self.gate.predict(X)))
 
     def _longer_values(self, X: pa.Table, value: np.ndarray) -> dict[str, np.ndarray]:
         columns: dict[str, np.ndarray] = {}
@@ -200,15 +218,17 @@ class ModelBundle:
             spread = read_spread(index.pop("spread"))
             longer = tuple(_read_longer(step, texts) for step in index.pop("longer"))
             lifetime = read_lifetime(index.pop("lifetime", None))
+            returns = _read_returns(index.pop("returns", None), texts)
             index["features"] = tuple(index["features"])
             index["levels"] = {name: tuple(levels) for name, levels in index["levels"].items()}
-            model = cls(**margins, spread=spread, longer=longer, lifetime=lifetime, **index)
+            model = cls(**margins, spread=spread, longer=longer, lifetime=lifetime, returns=returns, **index)
             check_types(model)
         return model
 
     def _margins(self) -> dict[str, Margin]:
         margins = {name: margin for name in MARGINS if (margin := getattr(self, name)) is not None}
-        return margins | {step.column: step.gain for step in self.longer}
+        hazard = {} if self.returns is None else {"returns": self.returns.hazard}
+        return margins | {step.column: step.gain for step in self.longer} | hazard
 
     def _tree_files(self) -> dict[str, str]:
         """The content of the trees' files by name."""
@@ -225,6 +245,8 @@ class ModelBundle:
             name: replace(m, trees=()) for name in MARGINS if (m := getattr(self, name)) is not None
         }
         treeless["longer"] = tuple(replace(step, gain=replace(step.gain, trees=())) for step in self.longer)
+        if self.returns is not None:
+            treeless["returns"] = replace(self.returns, hazard=replace(self.returns.hazard, trees=()))
         checksums = {name: checksum(text) for name, text in self._tree_files().items()}
         return {"format": FORMAT, **_as_stored(replace(self, **treeless)), "checksums": checksums}
 
@@ -261,6 +283,14 @@ def _read_margin(index: dict[str, Any] | None, name: str, texts: dict[str, str])
     trees = tuple(texts[f"{name}-{i}.txt"] for i in range(len(index["weights"])))
     terms = tuple(Term(**term) for term in index["terms"])
     return Margin(index["intercept"], terms, trees, tuple(index["weights"]))
+
+
+def _read_returns(index: dict[str, Any] | None, texts: dict[str, str]) -> ReturnHazard | None:
+    if index is None:
+        return None
+    names = ("bounds", "life_table", "features", "typical")
+    margins = {name: _read_margin(index.pop(name), "returns", texts) for name in ("hazard", "orders")}
+    return ReturnHazard(**{**index, **{name: tuple(index[name]) for name in names}}, **margins)
 
 
 def _read_longer(step: dict[str, Any], texts: dict[str, str]) -> LongerHorizon:

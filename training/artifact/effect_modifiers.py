@@ -99,19 +99,6 @@ def modifier_matrix(columns: Columns, modifiers: Sequence[Modifier]) -> np.ndarr
     return design
 
 
-def needed_columns(modifiers: Sequence[Modifier]) -> tuple[str, ...]:
-    """Return the features that the modifiers read."""
-    names: list[str] = []
-    for each in modifiers:
-        if each.kind == RATE:
-            names += RHYTHM
-        elif each.kind in (PREFERENCE, PREFERENCE_RATE) and each.name.endswith(FAVOURITE):
-            names += [each.name, each.name.removesuffix(FAVOURITE) + TOP_SHARE, ORDERS]
-        elif each.name:
-            names.append(each.name)
-    return tuple(dict.fromkeys(names))
-
-
 def _standard(kind: str, name: str, values: np.ndarray) -> Modifier:
     known = values[np.isfinite(values)].astype(float)
     used = np.abs(known[known != 0])

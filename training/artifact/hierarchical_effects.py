@@ -8,7 +8,7 @@ import numpy as np
 
 from .effect_modifiers import Columns, Modifier, modifier_matrix
 
-PARTS = 4  # independent errors of a customer's effect that are told apart; the last one stands for all smaller ones
+PARTS = 6  # independent errors of a customer's effect that are told apart; the last one stands for all smaller ones
 SMALLEST = 0.01  # probabilities count as at least this far from 0 and 1
 
 
@@ -22,6 +22,7 @@ class HierarchicalEffects:
         share: Whether the outcome is a probability.
         means: Coefficients (k,) of the modifiers, by action.
         factors: (k, k) contributions of independent standard normal errors to the coefficients, the largest first.
+        level: Outcome after the last round that is expected for a forecast of 1; 1 in models of earlier versions.
     """
 
     modifiers: tuple[Modifier, ...]
@@ -29,6 +30,11 @@ class HierarchicalEffects:
     share: bool
     means: dict[str, tuple[float, ...]]
     factors: dict[str, tuple[tuple[float, ...], ...]]
+    level: float = 1.0
+
+    def shape(self, columns: Columns, base: np.ndarray | None) -> np.ndarray:
+        """The change (n,) of each customer's outcome for an effect of 1, at the level of the next round."""
+        return self.level * effect_shape(forecast_of(columns, self.forecast, base), self.share)
 
     def predict(self, action: str, columns: Columns, base: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """The posterior of an action's effect on customers.
@@ -41,7 +47,7 @@ class HierarchicalEffects:
         Returns:
             (n,) means, and (n, PARTS) contributions of independent standard normal errors, common to all customers.
         """
-        shape = effect_shape(forecast_of(columns, self.forecast, base), self.share)
+        shape = self.shape(columns, base)
         scaled = modifier_matrix(columns, self.modifiers) * shape[:, None]
         errors = scaled @ np.array(self.factors[action])
         parts = np.zeros((len(shape), PARTS))

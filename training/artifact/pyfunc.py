@@ -17,12 +17,14 @@ from types import ModuleType
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 LIST = "files.json"
-CODE = ("model_files", "margin", "spread", "lifetime", "bundle", "reasons", "phrases")  # after what each imports
+# Each after those that it imports:
+CODE = ("model_files", "margin", "spread", "lifetime", "return_hazard", "bundle", "reasons", "phrases")
 
 
 class RegularsModel(PythonModel):
@@ -64,7 +66,8 @@ class RegularsModel(PythonModel):
         count = int((params or {}).get("reasons", 0))
         if count < 0:
             raise ValueError(f"reasons: expected how many are wanted, 0 or more, found {count}")
-        scores = pd.DataFrame(self.bundle.predict(model_input), index=model_input.index)
+        columns = {name: _with_nulls(values) for name, values in self.bundle.predict(model_input).items()}
+        scores = pd.DataFrame(columns, index=model_input.index)
         if count:
             if missing := [name for name in self.shares if name not in model_input.columns]:
                 raise ValueError(
@@ -76,6 +79,16 @@ class RegularsModel(PythonModel):
                 chosen = self.reasons.largest_reasons(amounts, rows, self.wordings, count, self.phrases.format_reading)
                 scores[f"{name}_reasons"] = chosen
         return scores
+
+
+def _with_nulls(values: np.ndarray) -> np.ndarray:
+    """Numbers (n,) with None for those that are not known, because JSON has no NaN."""
+    known = np.isfinite(values)
+    if known.all():
+        return values
+    numbers = values.astype(object)
+    numbers[~known] = None
+    return numbers
 
 
 def _check(folder: Path) -> None:

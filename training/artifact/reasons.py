@@ -17,6 +17,9 @@ import pyarrow as pa
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(48)
 POSITIONS, QUADRATURE_WEIGHTS = (NODES + 1) / 2, WEIGHTS / 2
 FormatReading = Callable[..., str]
+REASON_TYPE = pa.struct(
+    [("feature", pa.string()), ("phrase", pa.string()), ("reading", pa.string()), ("contribution", pa.float64())]
+)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ __getattr__, __all__ = lazy_exports(
             "Fold",
             "MIN_PER_OUTCOME",
             "NEAR",
+            "ReturnTimes",
             "Sample",
             "TimeSplit",
             "YEAR",

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from features.catalog.btyd_model import fit_bgnbd, fit_gamma_gamma
 from features.task import Window
+from training.artifact.return_hazard import ReturnCurves
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
@@ -106,6 +107,37 @@ def btyd_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
     return btyd_fitted_on(test, test, horizon)
 
 
+def btyd_curves(rows: Sample, days: np.ndarray) -> ReturnCurves:
+    """The curves of returning that BG/NBD expects, fitted on the customers' own history, which needs no labels.
+
+    Args:
+        rows: The rows to fit on and to predict (n).
+        days: The days of the curves (k,), ascending, the first is 0.
+
+    Returns:
+        The curves.
+    """
+    history = _btyd_inputs(rows)
+    model = fit_bgnbd(*history)
+    returned = np.column_stack([model.return_probability(*history, int(day)) for day in days])
+    return ReturnCurves(days, np.log1p(-np.minimum(returned, 1 - 1e-12)))
+
+
+def btyd_feature_baseline(train: Sample, test: Sample, horizon: Window) -> Prediction:
+    """BG/NBD with Gamma-Gamma as among the features: fitted on all customers at the cutoff, active ones as well.
+
+    Args:
+        train: Not used.
+        test: The rows to predict (n).
+        horizon: Not used: it is that of the features.
+
+    Returns:
+        Predictions for the test rows.
+    """
+    value = test.column("amount_expected") if _has_money(test) else None
+    return Prediction(1 - test.column("return_probability"), value)
+
+
 def btyd_fitted_on(train: Sample, test: Sample, horizon: Window) -> Prediction:
     """BG/NBD with Gamma-Gamma, fitted on the history of some customers and applied to others.
 
@@ -158,6 +190,12 @@ BASELINES: dict[str, Baseline] = {
     "BG/NBD and Gamma-Gamma": btyd_baseline,
     PLAIN_LIGHTGBM: lightgbm_baseline,
 }
+
+
+LAPSED_BASELINES: dict[str, Baseline] = {
+    **BASELINES,
+    "BG/NBD and Gamma-Gamma": btyd_feature_baseline,
+}  # of lapsed customers: fitted on them alone, BG/NBD would take long silences for usual ones
 
 
 def _btyd_inputs(rows: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

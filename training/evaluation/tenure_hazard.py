@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from features.task import Task, Window
+from features.task import LapsedCohort, Task, Window
 from training.data.prediction import Prediction
 from training.data.time_split import Sample
-from training.evaluation.baselines import BASELINES, EVERYBODY_ALIKE, PLAIN_LIGHTGBM
+from training.evaluation.baselines import BASELINES, EVERYBODY_ALIKE, LAPSED_BASELINES, PLAIN_LIGHTGBM
 
 AGE = "subscription_age_days"
 SHRINK = 50.0  # customers' worth of the mean hazard that each age is drawn towards
@@ -41,6 +41,8 @@ def tenure_hazard_baseline(train: Sample, test: Sample, horizon: Window) -> Pred
 
 def baselines_for(task: Task) -> Mapping[str, Callable[[Sample, Sample, Window], Prediction]]:
     """The baselines for a task, by name; those based on silence since the last order do not suit contracts."""
+    if isinstance(task.cohort, LapsedCohort):
+        return LAPSED_BASELINES
     return (
         {
             EVERYBODY_ALIKE: BASELINES[EVERYBODY_ALIKE],

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from features.snapshots.build import Snapshots
-from features.task import Window
+from features.task import LapsedCohort, Task, Window
 from training.artifact.bundle import Levels
-from training.artifact.margin import Margin
+from training.artifact.margin import Margin, Term
 from training.data.category_levels import encode_sample, learn_levels
 from training.data.time_split import Fold, Sample, outcomes_at, recency_weights, sample_at, why_too_few
 from training.models.churn import ChurnClassifier
@@ -175,8 +175,9 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     prior = level_prior(fit_churn_prior(rows.features, rows.churned, weight), rows, rows.churned, churn_levels, horizon)
     tuned = {**parameters.get("churn", {}), **fixed}
     churn = fit_margins(prior, ChurnClassifier, binned, rows.churned, weight, tuned)
+    btyd = btyd_margins(snapshots.task)
     if not has_money(snapshots):
-        return BaseModels(levels, churn, ())
+        return BaseModels(levels, (*churn, *btyd), ())
     returned = rows.churned == 0
     spend = positive_spend(rows.spend[returned]) * leavers_factor(rows.spend, returned, weight)
     rows, weight = rows.take(returned), weight[returned]
@@ -184,7 +185,14 @@ def fit_base_models(sample: Sample, snapshots: Snapshots, seed: int, parameters:
     tempered = temper_tail(spend, np.exp(prior.start))
     tuned = {**parameters.get("spend", {}), **fixed}
     binned = bin_features(rows.features, tuple(levels))
-    return BaseModels(levels, churn, fit_margins(prior, SpendRegressor, binned, tempered, weight, tuned))
+    return BaseModels(levels, (*churn, *btyd), fit_margins(prior, SpendRegressor, binned, tempered, weight, tuned))
+
+
+def btyd_margins(task: Task) -> tuple[Margin, ...]:
+    """BG/NBD alone as a further base model of lapsed customers: where few come back, trees learn noise; else none."""
+    if not isinstance(task.cohort, LapsedCohort):
+        return ()
+    return (Margin(0.0, (Term("return_probability", "logit", 1.0, 0.0, -1.0),)),)
 
 
 def has_money(snapshots: Snapshots) -> bool:

@@ -29,6 +29,7 @@ class BuyingCohort:
     Attributes:
         cutoff: The cutoff.
         horizon: Days of the value.
+        window: Days of history that count.
         features: Their features (n rows).
         bought: Repeat purchases (n,) in the history that counts.
         age: Days since the first of these purchases (n,).
@@ -39,6 +40,7 @@ class BuyingCohort:
 
     cutoff: date
     horizon: int
+    window: int
     features: pa.Table
     bought: np.ndarray
     age: np.ndarray
@@ -77,12 +79,17 @@ def read_cohort(snapshots: Snapshots, cutoff: date, known_by: date, most: int = 
     if rows.num_rows < FEWEST_ROWS or not expected.sum() > 0:
         return None
     labels = {"value": task.horizon, **task.value_labels(snapshots.spans)}
-    known = {name: span.days for name, span in labels.items() if cutoff + span.delta <= known_by}
+    known = {
+        name: span.days
+        for name, span in labels.items()
+        if name in rows.column_names and cutoff + span.delta <= known_by
+    }
     values = {days: _floats(rows, name) for name, days in known.items()}
     actual = {days: np.minimum(value, ordinary_limit(value)) for days, value in values.items()}
-    bought, age = history(features, task.windows[-1].days)
+    horizon, window = task.horizon.days, task.windows[-1].days
+    bought, age = history(features, window)
     model = fit_bgnbd(bought, age - np.nan_to_num(_floats(features, "recency_days")), age)
-    return BuyingCohort(cutoff, task.horizon.days, features, bought, age, np.maximum(expected, NEVER), actual, model)
+    return BuyingCohort(cutoff, horizon, window, features, bought, age, np.maximum(expected, NEVER), actual, model)
 
 
 def growth_table(model: BGNBD, horizon: int, ends: Sequence[int], slowing: float = 0.0) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from features.config.load import Config
 from features.definitions import feature_definitions
 from features.snapshots.build import Snapshots
-from features.task import Window
+from features.task import LapsedCohort, Window
 from training.artifact.bundle import ModelBundle
 from training.artifact.margin import SURE
 from training.artifact.spread import Spread
@@ -40,6 +41,7 @@ from training.models.intervals import fit_spread
 from training.models.level_forecast import unknown_level
 from training.models.linear_prior import churn_loss
 from training.models.stacking import money_stacking_weights, stacking_weights, weighted_sum
+from training.side_by_side import run_side_by_side
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,13 @@ class FittedEnsemble:
 
     def cross_calibrated(self, inside: float) -> list[tuple[OutOfTimeFold, Prediction]]:
         """Predictions at each out-of-time cutoff, with weights and calibration from the other ones (cross-fitting)."""
-        others_of = [[h for h in self.out_of_time if h is not one] for one in self.out_of_time]
-        return [
-            (h, calibrate_ensemble(o, self.base_models, inside, h.fold.test, self.horizon).predict(h))
-            for h, o in zip(self.out_of_time, others_of, strict=True)
-        ]
+
+        def predict(one: OutOfTimeFold) -> Prediction:
+            others = [fold for fold in self.out_of_time if fold is not one]
+            return calibrate_ensemble(others, self.base_models, inside, one.fold.test, self.horizon).predict(one)
+
+        predictions = run_side_by_side([partial(predict, one) for one in self.out_of_time])
+        return list(zip(self.out_of_time, predictions, strict=True))
 
 
 def fit_ensemble(
@@ -268,6 +272,7 @@ def _bundle(
             "horizon": str(task.horizon),
             "churn": task.churn,
             "active_within": str(task.cohort.active_within),
+            **({"silent_for": str(task.cohort.silent_for)} if isinstance(task.cohort, LapsedCohort) else {}),
             "every": str(task.every),
             "windows": [str(w) for w in task.windows],
             "value_horizons": [str(w) for w in task.value_horizons],

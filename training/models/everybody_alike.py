@@ -21,6 +21,7 @@ from training.data.time_split import Sample, out_of_time_folds, sample_at, train
 from training.models.calibration import LaterCutoffs, fit_level
 from training.models.intervals import fit_spread
 from training.models.longer_horizons import nonnegative_gains, value_over
+from training.models.return_hazard import alike_hazard
 
 LEAST_MONEY = 1e-6  # whose logarithm stands for no money
 NOT_OURS = ("members", "parameters", "heard")  # facts of a model that says more
@@ -54,7 +55,8 @@ def fit_everybody_alike(bundle: ModelBundle, snapshots: Snapshots, inside: float
     rows = sample_at(snapshots, [cutoffs[-1]])
     share = float(np.clip(rows.churned.mean(), SURE, 1 - SURE))
     facts = {**{key: fact for key, fact in bundle.facts.items() if key not in NOT_OURS}, "skill": False}
-    alike = replace(bundle, gate=_constant(np.log(share / (1 - share))), slope=1.0, intercept=0.0, facts=facts)
+    gate, returns = _constant(np.log(share / (1 - share))), alike_hazard(bundle.returns, rows)
+    alike = replace(bundle, gate=gate, slope=1.0, intercept=0.0, facts=facts, returns=returns)
     if bundle.spend is None:
         return alike
     spend = max(float(rows.spend.mean()), LEAST_MONEY) / (1 - share)

@@ -7,10 +7,10 @@ of a span, from the history of then. How far it was off is modelled as
 
 where d is log(what it would be if nobody left any more / expected), so that 'slowing' says how far customers leave less
 than the model says (below 0: more). Both have priors. The noise of a span has three parts: single customers, a shock
-shared by all (white noise in time: spans have the shock of the days that they share), and a drift (Brownian motion from
-the cutoff on), which is what no history can know and which grows with the span. Their sizes are averaged over by the
-evidence (Bayesian model averaging), as in `level_forecast`. So forecasts shrink to the prior where a log says little,
-and their errors grow with the span beyond what was seen.
+shared by all (white noise in time, such as a season's: spans have the shock of the days that they share, and in long
+spans it averages out), and a drift (Brownian motion from the cutoff on), which is what no history can know and which
+grows with the span. Their sizes are averaged over by the evidence (Bayesian model averaging), as in `level_forecast`.
+So forecasts shrink to the prior where a log says little, and their errors grow beyond the spans that were seen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import numpy as np
 
 LEVEL_SD = 0.25
 SLOWING, SLOWING_SD = 0.4, 0.4
-SHOCKS = (0.03, 0.1, 0.25, 0.5)  # standard deviations of a whole span's mean
+SHOCKS = (0.1, 0.25, 0.5)  # standard deviations of the mean over SHOCK_DAYS
+SHOCK_DAYS, MOST_SHOCK = 90, 2.0  # the variance of a mean falls with the span, and is at most MOST_SHOCK times as large
 DRIFTS = (0.05, 0.15, 0.4)  # standard deviations after a year
 CELL = 15  # days in which time is measured
 FARTHEST = 3_650  # the drift stays as it is after so many days
@@ -127,7 +128,7 @@ def _noise(spans: Sequence[tuple[int, int, int]]) -> tuple[np.ndarray, np.ndarra
     for cutoff, start, end in spans:
         low, high = cutoff + min(start, FARTHEST - CELL), cutoff + min(end, FARTHEST)
         inside = np.clip(np.minimum(high, edges[1:]) - np.maximum(low, edges[:-1]), 0, None) / (high - low)
-        shocks.append(inside / np.sqrt(inside @ inside))
+        shocks.append(inside / np.sqrt(inside @ inside) * np.sqrt(min(MOST_SHOCK, SHOCK_DAYS / (high - low))))
         drifts.append(np.where(edges[:-1] >= cutoff - CELL / 2, np.cumsum(inside[::-1])[::-1], 0.0))
     shock, drift = np.array(shocks), np.array(drifts) * np.sqrt(CELL / 365.0)
     return np.einsum("ik,jk->ij", shock, shock), np.einsum("ik,jk->ij", drift, drift)

@@ -38,6 +38,7 @@ LATER_YEARS = (4, 5, 7, 10, 15, 20, 30)  # ends of periods; the last one ends a 
 WHOLE_LIFE = "lifetime_value"
 ANCHOR = 0.5
 LEAST_SLOWING, MOST_SLOWING = -0.5, 1.0
+SLOWED_DAYS = 1095  # later, customers leave as BG/NBD says: what slows them is not extrapolated to a whole life
 LONGEST_DOUBLING = 300  # days: years follow
 MOST_CUTOFFS, SPREAD_CUTOFFS = 12, 3
 
@@ -74,7 +75,12 @@ def label_spans(horizon: Window, config: LifetimeConfig, cutoffs: Sequence[date]
 
 
 def with_lifetime(
-    bundle: ModelBundle | None, snapshots: Snapshots, config: LifetimeConfig, cutoffs: Sequence[date], known_by: date
+    bundle: ModelBundle | None,
+    snapshots: Snapshots,
+    config: LifetimeConfig,
+    cutoffs: Sequence[date],
+    known_by: date,
+    latest: Snapshots | None = None,
 ) -> tuple[ModelBundle | None, tuple[str, ...]]:
     """Extends a value model to lifetime value.
 
@@ -84,6 +90,8 @@ def with_lifetime(
         config: The reported horizons.
         cutoffs: The only cutoffs that are used.
         known_by: Labels that end after this day are not used.
+        latest: The newest customers, whose labels nobody knows yet: the forecast starts from them. None: from those of
+            the newest cutoff.
 
     Returns:
         The model with lifetime value, and notes in words: how far it can see, or why it is left out.
@@ -95,7 +103,8 @@ def with_lifetime(
     cohorts = [cohort for c in spread_evenly(cutoffs) if (cohort := read_cohort(snapshots, c, known_by))]
     if not cohorts:
         return bundle, (f"lifetime value is left out: no cutoff has {FEWEST_ROWS} customers of whom spend is expected",)
-    lifetime = fit_lifetime(bundle, bundle.spread, snapshots, config, cohorts)
+    newest = read_cohort(latest, latest.cutoffs[0], known_by) if latest and latest.rows.num_rows else None
+    lifetime = fit_lifetime(bundle, bundle.spread, config, cohorts, newest or cohorts[-1])
     return replace(bundle, lifetime=lifetime), (reach_note(lifetime),)
 
 
@@ -118,7 +127,7 @@ def reach_note(lifetime: Lifetime) -> str:
 
 
 def fit_lifetime(
-    bundle: ModelBundle, spread: Spread, snapshots: Snapshots, config: LifetimeConfig, cohorts: Sequence[BuyingCohort]
+    bundle: ModelBundle, spread: Spread, config: LifetimeConfig, cohorts: Sequence[BuyingCohort], newest: BuyingCohort
 ) -> Lifetime:
     """Fits growth beyond the horizon, its level and the intervals.
 
@@ -127,20 +136,21 @@ def fit_lifetime(
     Args:
         bundle: The value model, with its longer horizons.
         spread: The spread of its value.
-        snapshots: Where the cohorts are from.
         config: The reported horizons.
-        cohorts: Ascending; the forecast starts from the newest one, a horizon later.
+        cohorts: Past ones with known outcomes, ascending.
+        newest: The customers that the forecast starts from.
 
     Returns:
         The fitted lifetime value.
     """
-    newest, horizon = cohorts[-1], snapshots.task.horizon.days
+    horizon = newest.horizon
     reported = {f"value_{m}m": days for m in config.months if (days := month_days(m)) >= horizon}
     labelled = {step.days: step.spread.level_error for step in bundle.longer}
     ends = _period_ends(horizon, [*reported.values(), *labelled])
     alike = [cohort for cohort in cohorts if cohort.model.penalised <= newest.model.penalised]
     aged = [one for cohort in alike for one in age_forecasts(cohort, ANCHOR)]
-    aging = forecast_aging(aged, newest.day + horizon, horizon, ends, list(slowing_room(newest, ends)))
+    room = slowing_room(newest, [min(end, SLOWED_DAYS) for end in ends])
+    aging = forecast_aging(aged, newest.day, horizon, ends, list(room))
     value = bundle.predict(newest.features)["value"]
     growth, tails = _levelled_growth(newest, value, ends, aging)
     errors = dict(zip(ends, _total_errors(value.sum(), tails, spread.level_error, aging.errors), strict=True))
@@ -151,7 +161,7 @@ def fit_lifetime(
     )
     return Lifetime(
         horizon=horizon,
-        window=snapshots.task.windows[-1].days,
+        window=newest.window,
         days=ends,
         purchases=PURCHASES,
         ages=AGES,

@@ -63,7 +63,7 @@ def fit_churn_prior(X: pa.Table, churned: np.ndarray, weight: np.ndarray) -> Mar
         The fitted margin.
     """
     mean = float(np.average(churned, weights=weight))
-    return _fit_linear(X, churn_loss, churned, weight, BEHAVIOUR_SHAPES, np.log(mean / (1 - mean)))
+    return fit_linear(X, churn_loss, churned, weight, BEHAVIOUR_SHAPES, np.log(mean / (1 - mean)))
 
 
 def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margin:
@@ -78,7 +78,7 @@ def fit_spend_prior(X: pa.Table, spend: np.ndarray, weight: np.ndarray) -> Margi
         The fitted margin.
     """
     start = float(np.log(np.average(spend, weights=weight)))
-    return _fit_linear(X, spend_loss, spend, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
+    return fit_linear(X, spend_loss, spend, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
 
 
 def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
@@ -93,13 +93,40 @@ def fit_gain_prior(X: pa.Table, gain: np.ndarray, weight: np.ndarray) -> Margin:
         The fitted margin.
     """
     start = float(np.log(np.average(gain, weights=weight)))
-    return _fit_linear(X, gain_loss, gain, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
+    return fit_linear(X, gain_loss, gain, weight, (*BEHAVIOUR_SHAPES, *MONEY_SHAPES), start)
 
 
-def _fit_linear(
+def fit_orders_prior(X: pa.Table, further: np.ndarray, weight: np.ndarray) -> Margin:
+    """Fits the log of further purchases by ridge Tweedie regression on BEHAVIOUR_SHAPES.
+
+    Args:
+        X: Features (n, p).
+        further: Purchases after the first one (n,), not below 0, some above 0.
+        weight: Weights (n,) of the rows.
+
+    Returns:
+        The fitted margin.
+    """
+    start = float(np.log(np.average(further, weights=weight)))
+    return fit_linear(X, gain_loss, further, weight, BEHAVIOUR_SHAPES, start)
+
+
+def fit_linear(
     X: pa.Table, loss: Loss, label: np.ndarray, weight: np.ndarray, shapes: Sequence[tuple[str, str]], start: float
 ) -> Margin:
-    """Fits standardised terms with a ridge penalty of RIDGE."""
+    """Fits standardised terms with a ridge penalty of RIDGE.
+
+    Args:
+        X: Features (n, p).
+        loss: Loss and slope of each row.
+        label: Labels (n,).
+        weight: Weights (n,) of the rows.
+        shapes: Features and their transforms (`Term`); those that X lacks are left out.
+        start: Where the search for the intercept starts.
+
+    Returns:
+        The fitted margin.
+    """
     terms = [
         term for name, shape in shapes if name in X.column_names for term in _standardised_term(X, name, shape, weight)
     ]

@@ -47,6 +47,7 @@ __getattr__, __all__ = lazy_exports(
             "load_training_record",
             "save_training_record",
         ],
+        "winback_models": ["FADE", "winback_config", "winback_kind"],
         "tracking_store": [
             "ARTIFACTS",
             "no_champion_error",

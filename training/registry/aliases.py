@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 from features.config.load import Config
 from features.errors import RefusedError, UsageError
 from training.registry.mlflow_tracking import NOT_FOUND_CODES, as_usage_errors, connect_to_mlflow, quiet_mlflow
+from training.registry.winback_models import SUFFIX, winback_config
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 CLASSIFIER_TAG, HISTORY_TAG = "regulars.gate", "regulars.champions"
@@ -59,7 +60,7 @@ def promote_challengers(config: Config, which: str = "all") -> ChampionChange:
 
     Args:
         config: The business.
-        which: 'churn', 'value', 'all' of these that have a challenger, or 'uplift'.
+        which: 'churn', 'value', 'all' of these that have a challenger, 'uplift' or 'winback'.
 
     Returns:
         The change.
@@ -68,6 +69,7 @@ def promote_challengers(config: Config, which: str = "all") -> ChampionChange:
         RefusedError: The champions would use different classifiers of returning.
         UsageError: There is no challenger, or the store does not answer.
     """
+    config, which = _registry_of(config, which)
     client = connect_to_mlflow(config)
     with quiet_mlflow(), as_usage_errors():
         challengers = _state(client, config, CHALLENGER, _joint_kinds(which))
@@ -85,7 +87,8 @@ def roll_back_champions(config: Config, which: str = "all") -> ChampionChange:
 
     Args:
         config: The business.
-        which: 'all', 'uplift', or 'churn' or 'value' alone if the other uses the same classifier of returning.
+        which: 'all', 'uplift', 'winback', or 'churn' or 'value' alone if the other uses the same classifier of
+            returning.
 
     Returns:
         The change.
@@ -94,6 +97,7 @@ def roll_back_champions(config: Config, which: str = "all") -> ChampionChange:
         RefusedError: The champions would use different classifiers of returning.
         UsageError: There is no earlier champion, or the store does not answer.
     """
+    config, which = _registry_of(config, which)
     client, kinds = connect_to_mlflow(config), _joint_kinds(which)
     with quiet_mlflow(), as_usage_errors():
         current = _state(client, config, kinds=kinds)
@@ -109,6 +113,11 @@ def roll_back_champions(config: Config, which: str = "all") -> ChampionChange:
         new_state = history[place] if which == "all" else {**current, which: history[place][which]}
         _move(client, config, new_state, history[:place], kinds)
     return ChampionChange(_labels(config, current), _labels(config, new_state))
+
+
+def _registry_of(config: Config, which: str) -> tuple[Config, str]:
+    """The config under whose name the models are registered, and which of them are meant."""
+    return (winback_config(config), "all") if which == SUFFIX else (config, which)
 
 
 def _previous_place(history: list[VersionNumbers], current: VersionNumbers, which: str) -> int | None:

@@ -18,6 +18,7 @@ from features.config.load import Config
 from training.registry.aliases import JOINT_KINDS, SEPARATE_KINDS
 from training.registry.mlflow_tracking import as_usage_errors, connect_to_mlflow, quiet_mlflow
 from training.registry.tracking_store import store_file, tracking_uri
+from training.registry.winback_models import SUFFIX, winback_config
 
 BUNDLE_INDEX = "artifacts/bundle/bundle.json"
 
@@ -28,7 +29,7 @@ class ModelLineage:
 
     Attributes:
         label: Name of the version in score tables.
-        kind: 'churn', 'value' or 'uplift'.
+        kind: 'churn', 'value', 'uplift' or 'winback'.
         aliases: Such as 'champion'.
         days: Cutoffs of its training or, for uplift, first days of the rounds of contacts.
         plans: Measured plans that it was trained on.
@@ -56,8 +57,7 @@ def read_model_lineage(config: Config) -> list[ModelLineage]:
         return []
     client, lineage = connect_to_mlflow(config), []
     with quiet_mlflow(), as_usage_errors():
-        for kind in (*JOINT_KINDS, *SEPARATE_KINDS):
-            name = f"{config.name}-{kind}"
+        for name, kind in _names(config):
             aliases: dict[str, Any] = {}
             for model in client.search_registered_models(f"name = '{name}'"):
                 aliases = dict(model.aliases)
@@ -66,6 +66,12 @@ def read_model_lineage(config: Config) -> list[ModelLineage]:
                 own_aliases = sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))
                 lineage.append(_lineage_of(client, name, kind, version, tuple(own_aliases)))
     return lineage
+
+
+def _names(config: Config) -> list[tuple[str, str]]:
+    """The names of a config's registered models, and their kinds."""
+    own = [(f"{config.name}-{kind}", kind) for kind in (*JOINT_KINDS, *SEPARATE_KINDS)]
+    return [*own, *((f"{winback_config(config).name}-{kind}", SUFFIX) for kind in JOINT_KINDS)]
 
 
 def _lineage_of(

@@ -6,10 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from features.config.load import Config
 from features.snapshots.build import Snapshots
+from features.task import LapsedCohort
 from training.artifact.bundle import ModelBundle
 from training.evaluation import longer_horizons, metrics
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
@@ -95,6 +97,10 @@ def _purpose(fitted: FittedModels, snapshots: Snapshots) -> str:
     task = snapshots.task
     if task.contractual:
         member = "with a running subscription term at the cutoff"
+    elif isinstance(task.cohort, LapsedCohort):
+        member = (
+            f"whose last purchase is more than {task.cohort.silent_for} and at most {task.cohort.active_within} old"
+        )
     else:
         member = f"who made a purchase within the {task.cohort.active_within} before the cutoff"
     longer = [str(task.longer[step.column]) for step in fitted.value.longer] if fitted.value else []
@@ -159,9 +165,9 @@ def _procedure(fitted: FittedModels, config: Config) -> str:
 def _stacking_weights(bundle: ModelBundle) -> str:
     """The weight of each base model in the stack."""
     titles = {"gate": "churn", "spend": "spend"}
-    names = ("prior from purchase rhythm", "trees", "prior corrected by trees")
+    names = ("prior from purchase rhythm", "trees", "prior corrected by trees", "BG/NBD alone")  # the last: lapsed only
     return "; ".join(
-        f"{titles[part]}: " + ", ".join(f"{name} {weight:.0%}" for name, weight in zip(names, weights, strict=True))
+        f"{titles[part]}: " + ", ".join(f"{name} {weight:.0%}" for name, weight in zip(names, weights, strict=False))
         for part, weights in bundle.facts["members"].items()
     )
 
@@ -206,13 +212,14 @@ def _longer(evaluation: Evaluation) -> str:
 
 
 def _calibration(fitted: FittedModels, config: Config) -> str:
-    evaluation, cutoff = fitted.evaluation, fitted.split.test.test
+    evaluation, cutoff, churn = fitted.evaluation, fitted.split.test.test, fitted.predictions["churn_probability"]
     lines = []
     for metric, text in (
         ("total_error", "sum of predicted values divided by the sum of actual values, minus 1"),
         (
             "coverage",
-            f"share of customers with an actual value inside their {config.serving.interval:.0%} prediction interval",
+            f"share of customers with an actual value inside their {config.serving.interval:.0%} prediction interval"
+            + (_expected_coverage(churn, config.serving.interval) if config.task.churn == "inactive" else ""),
         ),
         ("decile_error", "mean error over ten equal groups by predicted value, as a share of the mean"),
     ):
@@ -223,6 +230,19 @@ def _calibration(fitted: FittedModels, config: Config) -> str:
     for number, form, unit in (("churn", ".1%", "share of leavers"), ("value", ",.4g", "mean value")):
         tables += list(_group_tables(groups[groups.number == number], number, form, unit))
     return "## Calibration\n\n" + "\n".join([*_leavers(fitted), *tables])
+
+
+def _expected_coverage(churn: np.ndarray, inside: float) -> str:
+    """Says how many values the intervals are expected to hold if that is more than promised, given the churn (n,).
+
+    >>> _expected_coverage(np.array([0.9, 0.9, 0.1, 0.2]), 0.8)
+    ' (85.0% expected, because many customers are likely to bring nothing)'
+    >>> _expected_coverage(np.array([0.1, 0.2]), 0.8)
+    ''
+    """
+    if (expected := float(np.maximum(churn, inside).mean())) < inside + 0.005:
+        return ""
+    return f" ({expected:.1%} expected, because many customers are likely to bring nothing)"
 
 
 def _leavers(fitted: FittedModels) -> Iterator[str]:

@@ -27,7 +27,7 @@ from features.errors import DataError
 from features.intake.log import Business, config_of
 from features.storage.json_files import file_digest
 from training.artifact import bundle as bundle_code
-from training.artifact import lifetime, margin, model_files, reasons, spread
+from training.artifact import lifetime, margin, model_files, reasons, return_hazard, spread
 from training.artifact.bundle import ModelBundle
 from training.artifact.model_files import BundleError
 from training.registry.aliases import CHALLENGER, CHAMPION, CLASSIFIER_TAG, version_with_alias
@@ -56,7 +56,7 @@ DIGEST_TAG = "regulars.digest"
 OTHER_MODELS = "`regulars rollback` goes back to the champion before, `regulars train` trains a new model"
 LONGEST_DESCRIPTION = 4800  # of MLflow's database: 5000
 PYFUNC = Path(str(bundle_code.__file__)).with_name("pyfunc.py")
-CARRIED_MODULES = (model_files, margin, spread, lifetime, bundle_code, reasons, phrases)
+CARRIED_MODULES = (model_files, margin, spread, lifetime, return_hazard, bundle_code, reasons, phrases)
 CHECKSUMS_FILE = "files.json"
 REQUIRED_PACKAGES = ("lightgbm", "mlflow", "numpy", "pandas", "pyarrow")
 

@@ -2,8 +2,8 @@
 
 The outcome of customer i in round r is `level_r m_i (1 + x_i'g_r + [arm = a] (x_i'b_a + u_ar)) + noise`: `m` is what
 was expected without contact, `x` the modifiers (the first is 1), `g` corrects the forecast, `b_a` is the effect of
-action a as a share of the forecast, and `u` is how much one campaign differs from the others. The noise has the
-variance function `scale m^power` (Tweedie's, Jorgensen, JRSS B 49, 1987), fitted to customers without an action.
+action a as a share of the forecast, and `u` is how much one campaign differs from the others. The variance
+of the noise is in proportion to m, with a scale for each arm (quasi-likelihood: Wedderburn, Biometrika 61, 1974).
 Customers without an action are part of the evidence, with the modifiers as covariates, so that it does not matter with
 which probability which modifiers were contacted.
 
@@ -23,14 +23,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCALES = np.array([0.01, 0.02, 0.04, 0.08, 0.15])  # of effects, as shares of the forecast
+SCALES = np.array([0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6])  # of effects, as shares of the forecast
 RATIOS = np.array([0.3, 1.0, 2.0])  # of differences between customers to averages, in prior standard deviations
 CENTRE_SCALE = 0.1  # of the half-Cauchy prior of that scale
 HAZARD = 0.02  # probability of a change of an action's effect before a round
 CAMPAIGN = 0.3  # standard deviation between campaigns of one action, as a share of the scale
 COMMON, SHARED = 0.2, 0.3  # parts of the prior variance: common to all actions, and to those that share attributes
 FORECAST_SCALE = 0.3  # standard deviation of the corrections of the forecast
-BINS = 20  # of customers by forecast, for the variance function
+KNOTS = (0.02, 0.5, 0.8, 0.95, 0.995)  # quantiles of the forecast between which its correction is linear
+PSEUDO_CUSTOMERS = 100.0  # without an action, whose residuals complete those of a small arm
 
 
 @dataclass(frozen=True)
@@ -218,24 +219,36 @@ def _information(rounds: Sequence[RoundEvidence], actions: int, k: int) -> _Info
     for r, (one, variance) in enumerate(zip(rounds, variances, strict=True)):
         control = one.arm == 0
         x, m, y, weight = one.modifiers, one.expected, one.outcome, 1 / variance
-        level = 1.0
-        if one.shape is None:
-            level = float(y[control].sum() / m[control].sum())
+        level = _round_level(one) if one.shape is None else 1.0
         m, shape = level * m, level * m if one.shape is None else one.shape
-        forecast = _fit_forecast(x[control] * shape[control][:, None], y[control] - m[control], weight[control])
-        rest = y - m - shape * (x @ forecast[0])
+        z = np.column_stack([x, _forecast_terms(m, control)]) * shape[:, None]
+        correction, error = _fit_forecast(z[control], y[control] - m[control], weight[control])
+        rest = y - m - z @ correction
         for a in range(actions):
             here = one.arm == a + 1
             if not here.any():
                 continue
             design = x[here] * shape[here][:, None]
             weighted = design * weight[here][:, None]
-            own = weighted.T @ design
-            damped = np.linalg.inv(np.eye(k) + own @ forecast[1])
+            own, common = weighted.T @ design, weighted.T @ z[here]
+            damped = own @ np.linalg.pinv(own + common @ error @ common.T, rcond=1e-9, hermitian=True)
             precision[a, r] = damped @ own
             total[a, r] = damped @ (weighted.T @ rest[here])
     precision = (precision + precision.swapaxes(2, 3)) / 2
     return _Information(precision, total)
+
+
+def _forecast_terms(expected: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Piecewise linear terms (n, 4) of the logarithm of the forecast.
+
+    Plans choose by the forecast. Without these terms, a forecast that is wrong for those of whom most is expected would
+    seem an effect of the actions that they get.
+    """
+    size = np.log(expected)
+    knots = np.quantile(size[control], KNOTS)
+    low, high = knots[0], knots[-1]
+    spread = max(float(size[control].std()), 1e-9)
+    return np.maximum(np.clip(size, low, high)[:, None] - knots[:-1], 0.0) / spread
 
 
 def _fit_forecast(design: np.ndarray, rest: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -248,28 +261,36 @@ def _fit_forecast(design: np.ndarray, rest: np.ndarray, weight: np.ndarray) -> t
 
 
 def fit_variances(rounds: Sequence[RoundEvidence]) -> list[np.ndarray]:
-    """The variance (n,) of the outcomes of each round without an action, by one variance function for all rounds."""
+    """The variance (n,) of the outcomes of each round: in proportion to the forecast, with a scale for each arm.
+
+    In proportion, a customer of whom almost nothing was expected weighs no more than others if much comes after all.
+    The scale of an arm is that of its own residuals, in all rounds together, drawn to that of customers without an
+    action as if by `PSEUDO_CUSTOMERS` more of those.
+    """
     known = [one.variance for one in rounds]
     if all(each is not None for each in known):
         return [each for each in known if each is not None]
-    parts, levels = [], []
-    for one in rounds:
-        free = one.arm == 0
-        m, y = one.expected[free], one.outcome[free]
-        levels.append(float(y.sum() / m.sum()))
-        parts.append((levels[-1] * m, (y - levels[-1] * m) ** 2))
-    m, squares = (np.concatenate(each) for each in zip(*parts, strict=True))
-    order = np.argsort(m, kind="stable")
-    groups = np.array_split(order, min(BINS, max(len(m) // 50, 1)))
-    means = np.array([(m[group].mean(), squares[group].mean()) for group in groups])
-    means = np.log(means[(means > 0).all(axis=1)])
-    power = 1.0
-    if len(means) > 3:
-        power = float(np.clip(np.polyfit(means[:, 0], means[:, 1], 1)[0], 0, 2))
-    scale = float(squares.sum() / (m**power).sum())
-    return [
-        np.maximum(scale * (level * one.expected) ** power, 1e-12) for one, level in zip(rounds, levels, strict=True)
-    ]
+    arms = range(1 + max(int(one.arm.max()) for one in rounds))
+    sums = np.array([[_residual_sums(one, arm) for arm in arms] for one in rounds]).sum(axis=0)
+    squares, expected, customers = sums.T
+    usual = float(squares[0] / expected[0])
+    pseudo = PSEUDO_CUSTOMERS * expected[0] / customers[0]
+    scales = (squares + pseudo * usual) / (expected + pseudo)
+    return [np.maximum(scales[one.arm] * _round_level(one) * one.expected, 1e-12) for one in rounds]
+
+
+def _round_level(one: RoundEvidence) -> float:
+    """What customers without an action brought, as a share of what was expected of them."""
+    free = one.arm == 0
+    return max(float(one.outcome[free].sum() / one.expected[free].sum()), 1e-9)
+
+
+def _residual_sums(one: RoundEvidence, arm: int) -> tuple[float, float, float]:
+    """An arm's squared residuals around its own level, its expected outcomes, and its customers, in one round."""
+    here = one.arm == arm
+    m, y = _round_level(one) * one.expected[here], one.outcome[here]
+    level = y.sum() / m.sum() if len(y) else 1.0
+    return float(((y - level * m) ** 2).sum()), float(m.sum()), float(len(y))
 
 
 def customer_effects(

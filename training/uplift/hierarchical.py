@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
+from features.task import Window
 from training.artifact.effect_modifiers import Columns, Modifier, learn_modifiers, modifier_matrix
 from training.artifact.hierarchical_effects import SMALLEST, HierarchicalEffects, effect_shape, forecast_of
 from training.artifact.uplift_bundle import named_columns
+from training.models.level_forecast import forecast_level, money_levels
 from training.uplift.effect_posterior import EffectPosterior, RoundEvidence, effect_posterior
 from training.uplift.experiment import ExperimentData
 
@@ -40,7 +45,27 @@ def fit_hierarchical(experiment: ExperimentData, outcome: np.ndarray, base: np.n
     scales = np.array([each.prior_scale for each in modifiers])
     posterior = effect_posterior(rounds, len(experiment.actions), scales)
     scaled = matrix * shape[:, None]
-    return _as_text(posterior, modifiers, name, share, experiment.actions, scaled.T @ scaled / len(scaled))
+    model = _as_text(posterior, modifiers, name, share, experiment.actions, scaled.T @ scaled / len(scaled))
+    return model if share else replace(model, level=next_level(rounds))
+
+
+def next_level(rounds: Sequence[RoundEvidence]) -> float:
+    """Forecast the level of money after the last round from customers without an action.
+
+    A forecast from each customer's own past knows no season and no growth. The levels of the rounds, which count as one
+    horizon apart, do (`training.models.level_forecast`).
+
+    Args:
+        rounds: The evidence, oldest first; at least one.
+
+    Returns:
+        The level as a factor of the forecast.
+    """
+    free = [one.arm == 0 for one in rounds]
+    expected = np.concatenate([one.expected[here] for one, here in zip(rounds, free, strict=True)])
+    money = np.concatenate([one.outcome[here] for one, here in zip(rounds, free, strict=True)])
+    place = np.repeat(np.arange(len(rounds)), [int(here.sum()) for here in free])
+    return float(np.exp(forecast_level(money_levels(np.log(expected), money, place), len(rounds), Window(1)).shift))
 
 
 def cross_fitted_effects(
@@ -94,8 +119,7 @@ def average_effect(model: HierarchicalEffects, action: str, columns: Columns, ba
         The posterior mean of the average, and its standard deviation.
     """
     mean, _ = model.predict(action, columns, base)
-    shape = effect_shape(forecast_of(columns, model.forecast, base), model.share)
-    weights = (modifier_matrix(columns, model.modifiers) * shape[:, None]).mean(axis=0)
+    weights = (modifier_matrix(columns, model.modifiers) * model.shape(columns, base)[:, None]).mean(axis=0)
     return float(mean.mean()), float(np.linalg.norm(weights @ np.array(model.factors[action])))
 
 

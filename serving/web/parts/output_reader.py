@@ -163,7 +163,7 @@ def open_site(config: Config) -> Site:
         config={"memory_limit": MEMORY, "threads": THREADS, "autoinstall_known_extensions": False}
     )
     connection.execute("SET enable_progress_bar = false")
-    return Site(config, get_language(config.language), connection)
+    return Site(config, get_language(config.language, config.currency), connection)
 
 
 def scored_cutoffs(site: Site) -> list[date]:
@@ -271,7 +271,7 @@ def number_format(site: Site, at: ScoredCutoff) -> NumberFormat:
         sql = f"SELECT coalesce(avg(abs(value)), 0) AS mean FROM {ROWS}"
         return float(site.query_row(sql, [at.files])["mean"])
 
-    return NumberFormat(site.cache.get(("mean", at.fingerprint), mean))
+    return NumberFormat(site.cache.get(("mean", at.fingerprint), mean), site.tr)
 
 
 def has_value(site: Site, at: ScoredCutoff) -> bool:

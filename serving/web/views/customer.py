@@ -31,6 +31,7 @@ from serving.web.parts.output_reader import (
     scored_cutoffs,
 )
 from serving.web.views import customers
+from serving.web.views.next_purchase import next_purchase
 from training.artifact.reasons import Wording, rank_families
 
 SHOWN, PAST = 10, 36
@@ -77,6 +78,7 @@ def customer_page(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any]
         "longer": [_longer(name, row) for name in at.columns if _is_longer(name)],
         "lifetime": [_lifetime(site, name, row) for name in at.columns if is_lifetime(name)],
         "reach": reach_text(at.manifest, site.tr),
+        "next_purchase": next_purchase(row, at.cutoff, site.tr),
         "waterfalls": list(_waterfalls(site, at, row, False)),
         "has_contributions": bool(at.manifest.contributions),
         "past": _past(site, customer, form, money),

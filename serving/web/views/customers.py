@@ -1,166 +1,28 @@
-"""The list of customers: filters from the address, and the rows, counts and sums of the filtered list."""
+"""The list of customers: the rows, counts and sums of a filtered list, and how customers are found by their ids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from math import isfinite
 from typing import Any
-from urllib.parse import urlencode
 
-from features.campaigns.live_plans import live_plan
 from features.errors import RegularsError
-from features.intake.identifiers import identifier_text
 from features.intake.identity import customer_names, persons_of
-from features.outputs.layout import PLAN_TABLE
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site
+from serving.web.views.customer_filter import (
+    FILTER_COLUMNS,
+    LONGEST,
+    CustomerFilter,
+    filter_sql,
+    needs_plan,
+    order_sql,
+    plan_file,
+    shown_columns,
+    source_sql,
+)
 
 PAGE = 50
-SORTS = ("value_at_risk", "churn_probability", "value", "customer_id")
-FILTER_COLUMNS = ("segment", "tier", "lifecycle")
-GROUPS = ("rfm_group", "stage", "micro_segment")  # of OUTPUT/segments
 LIST_COLUMNS = (
-    "customer_id",
-    "churn_probability",
-    "value",
-    "value_low",
-    "value_high",
-    "value_at_risk",
-    *FILTER_COLUMNS,
-)
-LONGEST, FARTHEST = 200, 10_000_000
-
-
-@dataclass(frozen=True)
-class CustomerFilter:
-    """The filter, order and page of the list; each field is a parameter of the address.
-
-    Attributes:
-        segment, tier, lifecycle: A value of the score column; empty for all.
-        by: One of GROUPS; `group` is the name of a group of it.
-        risk_from, risk_to: In per cent; [from, to].
-        value_from, value_to: In money; [from, to].
-        q: A part of the id.
-        sort: One of SORTS, largest first (ids ascending); `up` reverses the order.
-        page: From 1.
-    """
-
-    segment: str = ""
-    tier: str = ""
-    lifecycle: str = ""
-    by: str = ""
-    group: str = ""
-    risk_from: float | None = None
-    risk_to: float | None = None
-    value_from: float | None = None
-    value_to: float | None = None
-    q: str = ""
-    sort: str = ""
-    up: bool = False
-    page: int = 1
-
-    def query(self, **other: Any) -> str:
-        """Write the address parameters of this list, or of one that differs in something; defaults are left out."""
-        changed = replace(self, **other)
-        pairs = {f.name: getattr(changed, f.name) for f in fields(self)}
-        usual = {f.name: f.default for f in fields(self)}
-        kept = {name: value for name, value in pairs.items() if value != usual[name]}
-        return urlencode(
-            {name: f"{v:g}" if isinstance(v, float) else int(v) if v is True else v for name, v in kept.items()}
-        )
-
-
-def parse_filter(site: Site, params: Mapping[str, str], money: bool = True) -> CustomerFilter:
-    """Parse the parameters of an address.
-
-    Args:
-        site: The output folder, for the language of messages.
-        params: The parameters.
-        money: Whether the scores have a value; it sets the default order.
-
-    Returns:
-        The filter.
-
-    Raises:
-        MissingOutput: A parameter is not valid, such as a risk that is not a number.
-    """
-    given: dict[str, Any] = {name: params.get(name, "")[:LONGEST] for name in (*FILTER_COLUMNS, "by", "group", "q")}
-    given["q"] = identifier_text(given["q"]) or ""
-    for name in ("risk_from", "risk_to", "value_from", "value_to"):
-        given[name] = _number(site, name, params.get(name, ""))
-    page = _number(site, "page", params.get("page", ""))
-    given["page"] = int(min(max(page or 1, 1), FARTHEST))
-    given["up"] = params.get("up", "") == "1"
-    given["sort"] = params.get("sort", "") or ("value_at_risk" if money else "churn_probability")
-    if given["sort"] not in SORTS or (given["by"] and given["by"] not in GROUPS):
-        known = ", ".join((*SORTS, *GROUPS))
-        raise MissingOutput(site.tr("Expected a column to sort or group by, one of: {known}.", known=known), status=400)
-    if given["sort"] == ("value_at_risk" if money else "churn_probability"):
-        given["sort"] = ""
-    return CustomerFilter(**given)
-
-
-def _number(site: Site, name: str, text: str) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not isfinite(number):
-        raise MissingOutput(site.tr("{name}: expected a number, found {text}.", name=name, text=text[:40]), status=400)
-    return number
-
-
-def _tests(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> Iterator[tuple[str, Any]]:
-    """Yield SQL conditions, each with its one parameter."""
-    for name in FILTER_COLUMNS:
-        if value := getattr(filters, name):
-            yield f"{name} = ?", value
-    if filters.risk_from is not None:
-        yield "churn_probability >= ?", filters.risk_from / 100
-    if filters.risk_to is not None:
-        yield "churn_probability <= ?", filters.risk_to / 100
-    if filters.value_from is not None:
-        yield "value >= ?", filters.value_from
-    if filters.value_to is not None:
-        yield "value <= ?", filters.value_to
-    if filters.q:
-        yield "contains(lower(customer_id), lower(?))", filters.q
-
-
-def filter_sql(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> tuple[str, list[Any]]:
-    """Write a filter as SQL.
-
-    Args:
-        site: The output folder.
-        at: The scored cutoff.
-        filters: The filter.
-
-    Returns:
-        The WHERE clause (empty without a condition) and its parameters.
-
-    Raises:
-        MissingOutput: A group is asked for, and the cutoff has no segments.
-    """
-    tests = list(_tests(site, at, filters))
-    texts, params = [text for text, _ in tests], [value for _, value in tests]
-    if filters.by and filters.group:
-        file = site.config.outputs.segments(at.cutoff) / "customers.parquet"
-        if not file.is_file():
-            message = site.tr("There are no segments for {day} yet.", day=at.cutoff)
-            raise MissingOutput(message, f"regulars segments --cutoff {at.cutoff}")
-        texts.append(f"customer_id IN (SELECT customer_id FROM {ROWS} WHERE {filters.by} = ?)")
-        params += [str(file), filters.group]
-    return ("WHERE " + " AND ".join(texts) if texts else ""), params
-
-
-def order_sql(filters: CustomerFilter, money: bool) -> str:
-    """Write the order of a list as SQL; ties are ordered by id."""
-    by = filters.sort or ("value_at_risk" if money else "churn_probability")
-    if by == "customer_id":
-        return f"ORDER BY customer_id {'DESC' if filters.up else 'ASC'}"
-    return f"ORDER BY {by} {'ASC' if filters.up else 'DESC'} NULLS LAST, customer_id"
+    "customer_id", "churn_probability", "value", "value_low", "value_high", "value_at_risk", *FILTER_COLUMNS,
+)  # fmt: skip
 
 
 def list_totals(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> dict[str, Any]:
@@ -174,16 +36,17 @@ def list_totals(site: Site, at: ScoredCutoff, filters: CustomerFilter) -> dict[s
     Returns:
         `customers`, `risk` (mean), `value` and `value_at_risk` (sums).
     """
-    test, params = filter_sql(site, at, filters)
+    (source, files), (test, params) = source_sql(site, at, needs_plan(filters)), filter_sql(site, at, filters)
 
     def count() -> dict[str, Any]:
         sql = (
             "SELECT count(*) AS customers, avg(churn_probability) AS risk, sum(value) AS value, "
-            f"sum(value_at_risk) AS value_at_risk FROM {ROWS} {test}"
+            f"sum(value_at_risk) AS value_at_risk FROM {source} {test}"
         )
-        return site.query_row(sql, [at.files, *params])
+        return site.query_row(sql, [*files, *params])
 
-    return site.cache.get(("totals", at.fingerprint, filters.query(page=1, sort="", up=False)), count)
+    key = ("totals", at.fingerprint, str(files[1:]), filters.query(page=1, sort="", up=False, cols=""))
+    return site.cache.get(key, count)
 
 
 def list_page(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool) -> list[dict[str, Any]]:
@@ -198,14 +61,35 @@ def list_page(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool
     Returns:
         At most PAGE rows, each with its strongest reason and the action of the live plan.
     """
-    test, params = filter_sql(site, at, filters)
-    columns = ", ".join(name for name in LIST_COLUMNS if name in at.columns)
-    if "churn_reasons" in at.columns:
-        columns += ", churn_reasons[1].reading AS reason"
-    sql = f"SELECT {columns} FROM {ROWS} {test} {order_sql(filters, money)} LIMIT {PAGE} OFFSET ?"
-    rows = list(site.query(sql, [at.files, *params, (filters.page - 1) * PAGE]).to_pylist())
+    (source, files), (test, params) = source_sql(site, at, needs_plan(filters)), filter_sql(site, at, filters)
+    columns = ", ".join(list_columns(site, at, filters, money, needs_plan(filters)))
+    sql = f"SELECT {columns} FROM {source} {test} {order_sql(filters, money)} LIMIT {PAGE} OFFSET ?"
+    rows = list(site.query(sql, [*files, *params, (filters.page - 1) * PAGE]).to_pylist())
+    if needs_plan(filters) or "action" not in shown_columns(site, at, filters, money):
+        return rows
     actions = _actions(site, at, [row["customer_id"] for row in rows])
-    return [{"reason": None, **row, "action": actions.get(row["customer_id"])} for row in rows]
+    return [{**row, "action": actions.get(row["customer_id"])} for row in rows]
+
+
+def list_columns(site: Site, at: ScoredCutoff, filters: CustomerFilter, money: bool, with_plan: bool) -> list[str]:
+    """The columns that a list reads: the customer, what is shown, and the interval of the value.
+
+    Args:
+        site: The output folder.
+        at: The scored cutoff.
+        filters: The filter; it may choose columns.
+        money: Whether the scores have a value.
+        with_plan: Whether `action` can be read from the same table.
+
+    Returns:
+        Their names, in order.
+    """
+    names = ["customer_id"]
+    for name in shown_columns(site, at, filters, money):
+        names += [name] if name != "action" or with_plan else []
+        if name == "value":
+            names += [end for end in ("value_low", "value_high") if end in at.columns]
+    return names
 
 
 def _actions(site: Site, at: ScoredCutoff, ids: list[str]) -> dict[str, str]:
@@ -221,15 +105,8 @@ def _actions(site: Site, at: ScoredCutoff, ids: list[str]) -> dict[str, str]:
     return {row["customer_id"]: row["action"] for row in rows}
 
 
-def plan_file(site: Site, at: ScoredCutoff) -> str | None:
-    """Find the table of the live plan of a cutoff; None without one."""
-    plan = live_plan(site.config, at.cutoff)
-    file = plan.folder / PLAN_TABLE if plan else None
-    return str(file) if file and file.is_file() else None
-
-
 def filter_choices(site: Site, at: ScoredCutoff) -> dict[str, list[str]]:
-    """List the values of each of FILTER_COLUMNS, most frequent first; cached."""
+    """List the values of each of FILTER_COLUMNS and the actions of the live plan, most frequent first."""
 
     def count() -> dict[str, list[str]]:
         names_by_column = {}
@@ -240,7 +117,18 @@ def filter_choices(site: Site, at: ScoredCutoff) -> dict[str, list[str]]:
             ]
         return names_by_column
 
-    return site.cache.get(("choices", at.fingerprint), count)
+    choices = site.cache.get(("choices", at.fingerprint), count)
+    return {**choices, "action": _planned_actions(site, at)}
+
+
+def _planned_actions(site: Site, at: ScoredCutoff) -> list[str]:
+    """The actions of the live plan of a cutoff, most frequent first; empty without one."""
+    file = plan_file(site, at)
+    sql = f"SELECT action FROM {ROWS} WHERE action IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+    try:
+        return [row["action"] for row in site.query(sql, [[file]]).to_pylist()] if file else []
+    except MissingOutput:  # logged by the query
+        return []
 
 
 def customer_row(site: Site, at: ScoredCutoff, customer: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from serving.campaigns.wording import belief_rows, campaign_rows, finding_senten
 from serving.charts.cells import interval_cell
 from serving.language.formats import NumberFormat, format_share
 from serving.language.messages import N_, Language
+from serving.measurement.later_wording import later_sentences
 from serving.measurement.refusals import refusal_sentences
 from serving.web.parts.output_reader import MissingOutput, Site, read_stored_manifest
 from serving.web.views.plan import plan_names
@@ -71,6 +72,7 @@ def _experiment(name: str, facts: Measurement, tr: Language) -> dict[str, Any]:
         "facts": facts,
         "outcomes": [outcome for outcome in outcomes if outcome],
         "checks": list(_checks(facts, tr)),
+        "later": list(later_sentences(facts, tr)),
         "returns": [_returns(which, returns, tr) for which, returns in facts.returns.items() if returns.get("gain")],
     }
 
@@ -84,7 +86,7 @@ def _outcome(kind: str, rows: list[dict[str, Any]], facts: Measurement, tr: Lang
         return None
     scale = 100 if kind == RETURN else 1
     digits = max((abs(row["effect"]) for row in known), default=0.0)
-    form = NumberFormat(digits * (1 if kind == VALUE else 0))
+    form = NumberFormat(digits * (1 if kind == VALUE else 0), tr)
     ends = min([row[low] for row in known] + [0.0]), max([row[high] for row in known] + [0.0])
     shown_rows = [_row(row, (low, high), scale, ends, form, kind, tr) for row in shown]
     total = next((row for row in known if row["family"] == ALL), None)
@@ -167,7 +169,7 @@ def _checks(facts: Measurement, tr: Language) -> Any:
 def _returns(action: str, returns: Mapping[str, Any], tr: Language) -> dict[str, Any]:
     """Format the costs, and the gain after costs with its confidence interval."""
     middle, low, high = returns["gain"][:3]
-    form = NumberFormat(abs(middle or 0.0))
+    form = NumberFormat(abs(middle or 0.0), tr)
     return {
         "name": tr("all") if action == ALL else action,
         "cost": form.money(returns["cost"]),

@@ -12,6 +12,7 @@ from serving.charts.drift import drift_charts
 from serving.charts.lines import TimeSeries, line_chart
 from serving.language.messages import N_
 from serving.markdown import render_card
+from serving.monitoring.text import monitoring_verdict
 from serving.web.parts.output_reader import (
     MissingOutput,
     ScoredCutoff,
@@ -68,6 +69,9 @@ def monitoring_page(site: Site, requested: str) -> dict[str, Any]:
     return {
         **findings,
         "alerts": _by_gravity(findings["alerts"]),
+        "verdict": monitoring_verdict(findings, site.tr),
+        "drift": sorted(findings["drift"], key=lambda row: not row.get("moved")),
+        "data": sorted(findings["data"], key=lambda row: bool(row.get("ok"))),
         "day": day,
         "days": monitored_days,
         "performance": [

@@ -25,7 +25,7 @@ from serving.web.parts.output_reader import (
     read_scored_cutoff,
     scored_cutoffs,
 )
-from serving.web.views.customers import FILTER_COLUMNS
+from serving.web.views.customer_filter import FILTER_COLUMNS
 from training.artifact.spread import read_spread
 from training.evaluation.grade import grade_text, read_grade
 
@@ -35,7 +35,7 @@ ORDER = {
     "tier": ("high", "middle", "low"),
     "lifecycle": ("new", "active", "slipping", "dormant"),
 }
-TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Lifecycle")}
+TITLES = {"segment": N_("Segments"), "tier": N_("Value tiers"), "lifecycle": N_("Rhythm")}
 ADDED = ("customers", "at_risk", "leaving", "value", "value_at_risk")
 CELLS = (
     "SELECT segment, tier, lifecycle, least(floor(churn_probability * 10), 9)::INT AS step, count(*) AS customers, "

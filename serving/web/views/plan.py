@@ -28,6 +28,7 @@ from serving.charts.axes import format_tick
 from serving.charts.lines import Curve, CurveAxis, CurvePoint, curve_chart
 from serving.experiments.wording import experiment_sentences
 from serving.language.formats import NumberFormat
+from serving.language.messages import ENGLISH, Language
 from serving.planning.promise import evidence_sentences, gain_sentences, pilot_sentence
 from serving.scoring.value_tiers import NO_SKILL
 from serving.web.parts.output_reader import ROWS, MissingOutput, ScoredCutoff, Site, read_stored_manifest
@@ -55,6 +56,7 @@ class StoredPlan:
         points: The points of the curve: budget, spent, gain, bound, price, customers.
         spent: (n + 1,) cost of the first 0, 1, ... customers, most gain per cost first.
         gained: (n + 1,) expected gain of the same customers.
+        tr: The language, with the currency of the business.
     """
 
     name: str
@@ -63,6 +65,7 @@ class StoredPlan:
     points: list[dict[str, Any]]
     spent: np.ndarray
     gained: np.ndarray
+    tr: Language = ENGLISH
 
     @property
     def budget(self) -> float:
@@ -77,7 +80,8 @@ class StoredPlan:
     @property
     def number_format(self) -> NumberFormat:
         """The format of gains: money or customers, with digits that suit the mean gain of a customer."""
-        return NumberFormat(abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1))
+        mean = abs(self.facts.bound) / max(self.facts.customers.get("with_action", 0), 1)
+        return NumberFormat(mean, self.tr)
 
     @property
     def money(self) -> bool:
@@ -158,7 +162,7 @@ def _read_stored_plan(site: Site, name: str, folder: Path, facts: PlanManifest) 
     sql = f"SELECT cost, expected_gain FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER}"
     table = site.query(sql, [[str(folder / PLAN_TABLE)]])
     spent, gained = (np.concatenate([[0.0], np.cumsum(column.to_numpy())]) for column in table.columns)
-    return StoredPlan(name, folder, facts, points, spent, gained)
+    return StoredPlan(name, folder, facts, points, spent, gained, site.tr)
 
 
 def read_json_rows(path: Path) -> list[dict[str, Any]]:
@@ -230,24 +234,6 @@ def next_plan(site: Site, at: ScoredCutoff) -> dict[str, Any] | None:
         return None
     stale = plan.facts.scores.get("parts") != at.manifest.parts
     return {"plan": plan, "stale": stale, **plan_sentences(site, plan)}
-
-
-def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:
-    """Read a page of the included customers, most gain per cost first.
-
-    Args:
-        site: The output folder.
-        plan: The plan.
-        planned: The plan at the budget.
-        page: From 1.
-
-    Returns:
-        At most PAGE rows.
-    """
-    start = (page - 1) * PAGE
-    limit = max(min(PAGE, planned.customers - start), 0)
-    sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ? OFFSET ?"
-    return list(site.query(sql, [[str(plan.folder / PLAN_TABLE)], limit, start]).to_pylist())
 
 
 def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> float:

@@ -18,10 +18,11 @@ from serving.web.parts.output_reader import ROWS, MissingOutput, Site
 
 TITLES = {
     "rfm_group": N_("RFM groups"),
-    "stage": N_("Lifecycle stages"),
+    "stage": N_("Lifecycle"),
     "tier": N_("Value tiers"),
     "segment": N_("Segments by risk and tier"),
     "micro_segment": N_("Micro-segments"),
+    "activity": N_("Active and lapsed"),
 }
 CARD = (
     "segmentation, segment, customers, share, churn_probability, value, value_low, value_high, value_at_risk, "
@@ -69,6 +70,7 @@ def segments_page(site: Site, params: Mapping[str, str], cutoff: date) -> dict[s
         "by": by,
         "names": [(name, site.tr(TITLES[name]) if name in TITLES else name) for name in names],
         "plan": plan,
+        "left_since": _left_since(site, folder / "segments.parquet"),
         "cards": [
             {**_card(site, by, row), "contacted": contacted.get(row["segment"], 0)}
             for row in cards
@@ -87,6 +89,15 @@ def _rows(site: Site, file: Path, columns: str) -> list[dict[str, Any]]:
         ("rows", str(file), state.st_mtime_ns, state.st_size),
         lambda: site.query(f"SELECT {columns} FROM {ROWS}", [[str(file)]]).to_pylist(),
     )
+
+
+def _left_since(site: Site, file: Path) -> str:
+    """The cutoff from which those who left are counted; empty if nobody is, or an earlier version wrote the file."""
+    try:
+        row = site.query(f"SELECT min(left_cutoff) AS day FROM {ROWS}", [[str(file)]]).to_pylist()[0]
+    except MissingOutput:
+        return ""
+    return str(row["day"] or "")
 
 
 def _contacted(site: Site, folder: Path, cutoff: date, by: str) -> tuple[str, dict[str, int]]:

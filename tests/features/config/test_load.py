@@ -87,7 +87,9 @@ def test_a_misspelt_key_names_the_nearest(sections: dict[str, Any], wrong: str, 
 def test_a_key_like_no_other_lists_what_is_known() -> None:
     message = refused(task={"xyzzy": 1})
     assert "unknown key 'xyzzy' in [task]" in message
-    assert "active_within, churn, every, horizon, label_delay, timezone, value_horizons, windows" in message
+    assert (
+        "active_within, churn, every, horizon, label_delay, lapsed_within, timezone, value_horizons, windows" in message
+    )
 
 
 @pytest.mark.parametrize("key", ["source", "customer", "time"])

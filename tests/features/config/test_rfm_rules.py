@@ -30,11 +30,17 @@ def refused(**keys: Any) -> str:
 
 def test_the_built_in_rules_are_the_well_known_grid() -> None:
     grid = {
-        5: ["new", "potential loyalists", "potential loyalists", "champions", "champions"],
+        5: ["recent buyers", "potential loyalists", "potential loyalists", "champions", "champions"],
         4: ["promising", "potential loyalists", "potential loyalists", "loyal", "loyal"],
-        3: ["about to sleep", "about to sleep", "need attention", "loyal", "loyal"],
-        2: ["hibernating", "hibernating", "at risk", "at risk", "cannot lose"],
-        1: ["lost", "hibernating", "at risk", "at risk", "cannot lose"],
+        3: ["occasional buyers", "occasional buyers", "average customers", "loyal", "loyal"],
+        2: [
+            "quiet occasional buyers",
+            "quiet occasional buyers",
+            "quiet regulars",
+            "quiet regulars",
+            "quiet champions",
+        ],
+        1: ["long quiet", "quiet occasional buyers", "quiet regulars", "quiet regulars", "quiet champions"],
     }
     groups = groups_by_scores(RULES)
     for r, f, m in product(range(1, 6), repeat=3):

@@ -34,3 +34,9 @@ def test_what_contradicts_itself_is_refused(keys: dict[str, Any], message: str) 
 
 def test_one_rule_may_be_a_text() -> None:
     assert SegmentsConfig(rfm={"everybody": "r 1-5, fm 1-5"}, version="mine").rfm == {"everybody": ("r 1-5, fm 1-5",)}
+
+
+def test_names_and_version_of_earlier_built_in_rules_are_read() -> None:
+    config = SegmentsConfig.model_validate({"version": "1", "treatments": {"at risk": "call them", "lost": "wait"}})
+    assert config.version == SegmentsConfig().version
+    assert config.treatments == {"quiet regulars": "call them", "lost": "wait"}

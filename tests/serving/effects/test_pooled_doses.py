@@ -21,7 +21,7 @@ def _effect(average: float, error: float, enough: bool = True) -> OneAction:
     evidence = {"outcome": "value", "estimate": average, "error": error, "believed": average, "enough": enough}
     parts = np.stack([error * shape, np.zeros(4)], axis=1)
     value = average * shape * enough + spread
-    return OneAction(value / 100, value, error * shape, parts, evidence, counted=enough)
+    return OneAction(value / 100, value, error * shape, parts, average * shape + spread, evidence, counted=enough)
 
 
 def test_averages_move_to_the_curve_and_a_dose_between_is_filled_in() -> None:
@@ -44,7 +44,7 @@ def test_a_dose_without_evidence_of_its_own_borrows_from_the_others() -> None:
     assert untried == () and pooled["m20"].counted and pooled["m20"].on_value.mean() > 2.0
     weak = {"m10": _effect(0.1, 1.0, enough=False), "m40": _effect(0.1, 1.0, enough=False)}
     pooled, _ = pool_doses(weak, ACTIONS, EXPECTED, "value")
-    assert not pooled["m20"].counted and not pooled["m20"].on_value.any()
+    assert not pooled["m20"].counted and not pooled["m20"].on_value.any() and pooled["m20"].believed.all()
 
 
 def test_other_actions_and_doses_beyond_stay_as_they_are() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from serving.language.formats import NumberFormat, churn_terms, format_share
+from features.config.load import Config
+from serving.language.formats import NumberFormat, churn_terms, format_money, format_share
 from serving.language.messages import get_language
 
 
@@ -57,3 +59,14 @@ def test_terms_follow_the_task_and_the_language() -> None:
     for churn in ("inactive", "cancelled"):
         english, chinese = churn_terms(churn, 90, 365), churn_terms(churn, 90, 365, get_language("zh"))
         assert "{" not in repr(english) + repr(chinese) and english.leaving != chinese.leaving
+
+
+def test_money_is_written_with_the_currency_of_the_config(make_config: Callable[..., Config]) -> None:
+    euro, yuan, yen = (get_language(code, currency) for code, currency in (("en", "EUR"), ("zh", "CNY"), ("en", "JPY")))
+    assert NumberFormat(150.0, euro).money(-1234.5, "+") == "-€1,234"
+    assert format_money(3.456, yuan, "+") == "+¥3.46"
+    assert format_money(1234.5, yen) == "¥1,234", "a yen has no decimals"
+    assert format_money(5.0, get_language("en", "CHF")) == "CHF\xa05.00"
+    assert make_config().currency == ""
+    assert make_config(currency="EUR").currency == "EUR"
+    assert make_config(amount="a", currency="cur", rates={"GBP": 1, "USD": 0.8}).currency == "GBP"

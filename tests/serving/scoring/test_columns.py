@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 
@@ -22,6 +24,23 @@ def test_without_a_value_model_its_columns_are_null() -> None:
     assert table["value"].null_count == 2 and table["value_model"].null_count == 2
     assert table["value_reasons"].to_pylist() == [[], []] and table["churn_reasons"].to_pylist() == REASONS
     assert table["churn_model"].to_pylist() == ["shop-churn 1"] * 2
+
+
+def test_days_to_the_next_purchase_become_dates() -> None:
+    predicted = {
+        "churn_probability": np.array([0.9, 0.1]),
+        "next_purchase_days": np.array([np.nan, 3.0]),
+        "next_purchase_days_low": np.array([31.0, 0.0]),
+        "next_purchase_days_high": np.array([np.nan, np.nan]),
+        "expected_orders": np.array([0.1, 1.2]),
+        "overdue_days": np.array([np.nan, -4.5]),
+        "returns_within_7d": np.array([0.05, 0.6]),
+    }
+    table = build_score_table(score_columns({"churn": "c"}, ROWS, predicted, GROUPS), {"churn": REASONS}, 2)
+    assert table["next_purchase"].to_pylist() == [None, date(1970, 1, 4)]
+    assert table["next_purchase_low"].to_pylist() == [date(1970, 2, 1), date(1970, 1, 1)]
+    assert table["next_purchase_high"].type == pa.date32() and table["next_purchase_high"].null_count == 2
+    assert table["overdue_days"].to_pylist() == [None, -4.5] and table["returns_within_7d"].null_count == 0
 
 
 def test_longer_horizons_follow_the_value_at_risk() -> None:

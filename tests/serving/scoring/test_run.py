@@ -45,8 +45,10 @@ def _changed(config: Config, **sections: dict[str, Any]) -> Config:
 def test_columns_are_those_of_the_contract(scores: Scores) -> None:
     schema = scores.table().schema
     years = [f"{name}{end}" for name in LIFETIME for end in ("", "_low", "_high")]
-    assert schema.names[EXTRA_COLUMNS_AT : EXTRA_COLUMNS_AT + len(years)] == years
-    assert pa.schema([field for field in schema if field.name not in years]) == SCORE_SCHEMA
+    when = "next_purchase next_purchase_low next_purchase_high expected_orders overdue_days".split()
+    added = [*years, *when, *(f"returns_within_{days}d" for days in (8, 15, 30, 60))]
+    assert schema.names[EXTRA_COLUMNS_AT : EXTRA_COLUMNS_AT + len(added)] == added
+    assert pa.schema([field for field in schema if field.name not in added]) == SCORE_SCHEMA
     assert (
         SCORE_SCHEMA.names
         == (

@@ -21,7 +21,7 @@ def test_every_group_has_advice_that_leaves_the_spending_to_the_plan(contractual
     assert advice.keys() == GROUPS
     for name, text in advice.items():
         assert not re.search(r"no spending|no discounts|only cheap|contacts only|at most", text), name
-    assert "value at risk" in advice["hibernating"] and "saves" in advice["let go"]
+    assert "value at risk" in advice["quiet occasional buyers"] and "saves" in advice["let go"]
 
 
 def test_contracts_are_renewed_or_cancelled_and_not_bought() -> None:

@@ -45,11 +45,12 @@ def test_fifths_are_fifths_where_nobody_is_tied() -> None:
 def test_groups_without_money_go_by_frequency_alone() -> None:
     r, f = np.array([5, 5, 1, 3]), np.array([5, 1, 5, 3])
     names = list(RULES)
-    assert [names[g] for g in rfm_groups(RULES, r, f, None)] == ["champions", "new", "cannot lose", "need attention"]
+    expected = ["champions", "recent buyers", "quiet champions", "average customers"]
+    assert [names[g] for g in rfm_groups(RULES, r, f, None)] == expected
     m = np.array([2, 4, 5, 4])
     assert [names[g] for g in rfm_groups(RULES, r, f, m)] == [
         "champions",
         "potential loyalists",
-        "cannot lose",
+        "quiet champions",
         "loyal",
     ]

@@ -16,7 +16,7 @@ import pytest
 from features.config.load import Config
 from serving.web import downloads
 from serving.web.parts.output_reader import open_site, read_scored_cutoff
-from serving.web.views.customers import CustomerFilter
+from serving.web.views.customer_filter import CustomerFilter
 from serving.web.views.plan import plan_names
 from tests.webpages import HOSTILE, app_of, fetch, numbers
 
@@ -41,7 +41,10 @@ def test_csv_is_the_whole_list_in_its_order(app: Any, webpages: Config) -> None:
     rows, known = table(answer.text), numbers(webpages)
     expected = sorted((v for v, s in zip(known["value"], known["segment"], strict=True) if s == "keep"), reverse=True)
     assert [float(row["value"]) for row in rows] == pytest.approx(expected)
-    assert rows[0]["churn_reasons"].startswith("last order <9> days ago (") and rows[0]["cutoff"] == "2024-03-01"
+    assert rows[0]["reason"] == "last order <9> days ago" and rows[0]["cutoff"] == "2024-03-01"
+    chosen = table(fetch(app, "/customers.csv?cols=churn_reasons&cols=tier").text)
+    assert set(chosen[0]) == {"customer_id", "cutoff", "tier", "churn_reasons"}
+    assert chosen[0]["churn_reasons"].startswith("last order <9> days ago (")
 
 
 def test_the_list_has_the_action_of_the_live_plan_in_page_and_file(app: Any) -> None:
@@ -112,6 +115,15 @@ def test_a_plan_is_downloaded_as_it_is_shown_with_its_holdout_and_its_file(app: 
     assert len(rows) == shown > 0 and rows[0]["customer_id"] in unescape(page)
     assert sum(float(row["cost"]) for row in rows) <= 20
     assert len(sheet(fetch(app, f"/plan.xlsx?plan={name}&budget=20").body)) == shown + 1
+    by_gain = table(fetch(app, f"/plan.csv?plan={name}&budget=20&sort=expected_gain&up=1").text)
+    gains = [float(row["expected_gain"]) for row in by_gain]
+    assert gains == sorted(gains) and len(gains) == shown
+    keep = [row["customer_id"] for row in rows if row["segment"] == "keep"]
+    kept = table(fetch(app, f"/plan.csv?plan={name}&budget=20&segment=keep").text)
+    assert [row["customer_id"] for row in kept] == keep
+    filtered = fetch(app, f"/plan?plan={name}&budget=20&segment=keep").text
+    assert f"<b>{len(keep)} customer" in filtered and '<option value="keep" selected>' in filtered
+    assert fetch(app, f"/plan?plan={name}&sort=shoe").status == 400
     held_out = table(fetch(app, f"/plan.csv?plan={name}&list=holdout").text)
     assert held_out and set(held_out[0]) == {"customer_id", "would_have", "segment", "churn_probability", "value"}
     file = fetch(app, f"/plan/campaign.csv?plan={name}")

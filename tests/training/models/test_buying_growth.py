@@ -21,7 +21,7 @@ def cohort() -> BuyingCohort:
     """Customers who spend exactly what is expected, up to 365 days."""
     rng = np.random.default_rng(0)
     bought, age, expected = rng.integers(0, 9, 400).astype(float), rng.uniform(30, 300, 400), rng.gamma(2, 20, 400)
-    empty = BuyingCohort(date(2024, 1, 1), 90, pa.table({}), bought, age, expected, {}, MODEL)
+    empty = BuyingCohort(date(2024, 1, 1), 90, 365, pa.table({}), bought, age, expected, {}, MODEL)
     growth = empty.growth(growth_table(MODEL, 90, (180, 365)))
     return replace(
         empty, actual={90: expected, **{e: expected * (1 + g) for e, g in zip((180, 365), growth.T, strict=True)}}

@@ -123,3 +123,13 @@ def test_labels_over_spans_are_those_of_value_horizons(shop: Config, rows: Snaps
     then = [s.as_known(day).labelled(s.rows).select(names) for s in (rows, asked)]
     assert then[0].equals(then[1])
     assert rows.task == shop.task.to_task()
+
+
+def test_the_forecast_starts_from_the_newest_customers(shop: Config, base: ModelBundle, rows: Snapshots) -> None:
+    latest = build_snapshots(shop, [rows.end], with_labels=False)
+    arguments = (base, rows, SETTINGS, rows.cutoffs, rows.labels_end)
+    ours, before = (with_lifetime(*arguments, newest)[0] for newest in (latest, None))
+    assert lifetime_of(ours).growth != lifetime_of(before).growth
+    assert lifetime_of(ours).reach == lifetime_of(before).reach
+    nobody = replace(latest, rows=latest.rows.slice(0, 0))
+    assert with_lifetime(*arguments, nobody)[0] == before

@@ -65,13 +65,38 @@ def test_whom_an_action_is_given_to_does_not_matter() -> None:
     assert abs(found.mean[0, 0]) < 3 * np.sqrt(found.own_covariance(0)[0, 0])
 
 
-def test_variances_follow_the_forecast_unless_they_are_known() -> None:
-    one = _round(np.zeros((1, 2)), np.random.default_rng(4), 20_000)
+def test_a_forecast_that_is_wrong_for_those_of_whom_most_is_expected_is_no_effect() -> None:
+    """A plan gives the action to customers with the highest forecasts, of whom too little was expected."""
+    one, rng = _round(np.zeros((1, 2)), np.random.default_rng(9), 20_000), np.random.default_rng(10)
+    high = one.expected > np.quantile(one.expected, 0.8)
+    arm = (rng.random(20_000) < np.where(high, 0.9, 0.0)).astype(int)
+    more = rng.poisson(one.outcome * np.where(high, 1.3, 1.0)).astype(float)
+    found = effect_posterior([replace(one, arm=arm, outcome=more)], 1, SCALES)
+    assert abs(found.mean[0, 0]) < 2 * np.sqrt(found.own_covariance(0)[0, 0])
+
+
+def test_variances_are_in_proportion_to_the_forecast_with_a_scale_for_each_arm_unless_they_are_known() -> None:
+    one = _round(np.array([[1.0, 0.0]]), np.random.default_rng(4), 20_000)
     (variance,) = fit_variances([one])
-    middle = np.argsort(one.expected)[10_000]
-    assert variance[middle] / one.expected[middle] == pytest.approx(13, rel=0.25)  # a compound Poisson: 10 x the mean
+    ratio = variance / one.expected
+    assert np.ptp(ratio[one.arm == 0]) < 1e-9
+    assert ratio[one.arm == 0][0] == pytest.approx(13, rel=0.05)  # Poisson purchases of 10 each: 10 x the mean
+    assert ratio[one.arm == 1].mean() == pytest.approx(26, rel=0.05)  # the action doubles them
+    few = replace(one, arm=np.where(np.arange(20_000) < 5, one.arm, 0), outcome=one.outcome * (np.arange(20_000) >= 5))
+    assert fit_variances([few])[0][:5].min() > 0  # a few contacts without any purchase are no proof of no variance
     known = replace(one, variance=np.ones(20_000))
     assert (fit_variances([known])[0] == 1).all()
+
+
+def test_a_purchase_of_a_customer_of_whom_nothing_was_expected_weighs_no_more_than_others() -> None:
+    one = _round(np.zeros((1, 2)), np.random.default_rng(8))
+    arm, expected, outcome = one.arm.copy(), one.expected.copy(), one.outcome.copy()
+    arm[0], expected[0], outcome[0] = 1, 1e-3, 50.0
+    before, after = (
+        effect_posterior([replace(one, arm=arm, expected=expected, outcome=each)], 1, SCALES)
+        for each in (np.where(np.arange(len(arm)) > 0, outcome, 0.0), outcome)
+    )
+    assert abs(after.mean[0, 0] - before.mean[0, 0]) < 0.3 * np.sqrt(before.own_covariance(0)[0, 0])
 
 
 def test_effects_of_customers_are_in_proportion_to_their_forecast() -> None:

@@ -40,6 +40,19 @@ def test_effects_follow_the_forecast_and_the_channel(experiment: ExperimentData)
     assert abs(average - 0.4 * forecast.mean()) < 4 * error
 
 
+def test_money_is_at_the_level_that_is_expected_of_the_next_round(experiment: ExperimentData) -> None:
+    """Customers without an action bring half of their forecast in every round, so that is what a plan counts on."""
+    half, base = experiment.outcomes["value"] / 2, np.ones(len(experiment))
+    whole, less = (fit_hierarchical(experiment, each, base) for each in (2 * half, half))
+    assert whole.level == pytest.approx(1, abs=0.05) and less.level == pytest.approx(0.5, abs=0.15)
+    assert fit_hierarchical(experiment, experiment.outcomes["return"], base).level == 1
+    means = [
+        model.predict("letter", named_columns(experiment.design, experiment.columns), base)[0]
+        for model in (whole, less)
+    ]
+    assert means[1].mean() / means[0].mean() == pytest.approx(less.level / whole.level, rel=0.1)
+
+
 def test_a_probability_without_a_forecast_uses_the_given_one(experiment: ExperimentData) -> None:
     returned = experiment.outcomes["return"]
     base = np.full(len(experiment), returned[experiment.arm == 0].mean())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from features.config.load import Config
 from features.config.table_sections import Identity
 from serving.language.formats import NumberFormat
 from serving.web.parts.output_reader import open_site, read_scored_cutoff
+from serving.web.views import overview
 from serving.web.views.customers import scored_name
 from tests.webpages import app_of, fetch, numbers
 
@@ -32,6 +34,8 @@ CASES: list[tuple[str, Callable[[Any], bool]]] = [
     ("value_from=5&value_to=20", lambda row: 5 <= row["value"] <= 20),
     ("q=C01", lambda row: "c01" in row["customer_id"]),
     ("q=c%251", lambda row: False),
+    ("at_risk_from=3", lambda row: row["value"] / (1 - row["churn_probability"]) * row["churn_probability"] >= 3),
+    ("reason=nine", lambda row: False),
     (
         "segment=keep&risk_from=50&q=1",
         lambda row: row["segment"] == "keep" and row["churn_probability"] >= 0.5 and "1" in row["customer_id"],
@@ -116,3 +120,36 @@ def test_a_customer_is_found_in_any_spelling_and_under_every_id(
     monkeypatch.setenv("REGULARS_ID_KEY", "k" * 31)
     hashes = webpages.model_copy(update={"privacy": webpages.privacy.model_copy(update={"hash_ids": True})})
     assert scored_name(open_site(hashes), at, "guest") == "guest"  # without the key nothing can be looked up
+
+
+def test_a_field_that_cannot_be_read_keeps_the_form_and_is_named(app: Any) -> None:
+    answer = fetch(app, "/customers?risk_from=lots&segment=keep&value_from=9&value_to=3")
+    assert answer.status == 400 and 'value="lots"' in answer.text and '<option value="keep" selected>' in answer.text
+    assert 'id="risk_from-error">expected a number, found lots<' in answer.text
+    assert 'id="value_to-error">this is less than the lower end, 9<' in answer.text
+    assert fetch(app, "/customers.csv?risk_from=lots").status == 400
+    assert "expected one of" in fetch(app, "/customers?sort=shoe&cols=hat").text
+
+
+def test_the_plan_filters_and_columns_are_chosen(app: Any) -> None:
+    rows = list(csv.DictReader(fetch(app, "/customers.csv").text.splitlines()))
+    action = next(row["action"] for row in rows if row["action"])
+    contacted, held_out, nothing = (
+        [row["customer_id"] for row in csv.DictReader(fetch(app, f"/customers.csv?action={asked}").text.splitlines())]
+        for asked in (action, "(held+out)", "(nothing)")
+    )
+    assert contacted == [row["customer_id"] for row in rows if row["action"] == action]
+    assert len(contacted) + len(held_out) + len(nothing) == len(rows) and held_out
+    text = fetch(app, "/customers?cols=segment&cols=tier&sort=action").text
+    assert re.findall(r'<th scope="col"[^>]*><a[^>]*>([A-Z][a-z]+)', text) == ["Customer", "Segment", "Tier"]
+    assert "cols=segment%2Ctier" in text
+
+
+def test_newly_at_risk_are_those_of_the_first_page(app: Any, webpages: Config) -> None:
+    site = open_site(webpages)
+    changes = overview.changes_since(site, read_scored_cutoff(site))
+    assert changes is not None
+    text = fetch(app, "/customers?newly=1").text
+    became = len(changes["became"])
+    shown = int(re.search(r"<b>(\d+) customers?</b>", text)[1])  # type: ignore[index]
+    assert shown >= became and f"newly at risk {shown}" in " ".join(changes["sentences"]) if shown else not became

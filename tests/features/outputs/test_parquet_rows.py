@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from serving.scoring.parquet_rows import ParquetRows, open_parquet_rows
+from features.outputs.parquet_rows import ParquetRows, open_parquet_rows
 
 ROWS = pa.table({"a": np.arange(1000), "b": [str(i) for i in range(1000)]})
 

@@ -69,7 +69,7 @@ def open_parquet_rows(path: Path) -> ParquetRows:
     """Open a Parquet file or a folder of part files; reads only their metadata."""
     groups: list[tuple[Path, int]] = []
     starts = [0]
-    for file in parquet_files(path):
+    for file in parquet_paths(path):
         metadata = pq.read_metadata(file)
         for number in range(max(metadata.num_row_groups, 0)):
             groups.append((file, number))
@@ -77,7 +77,7 @@ def open_parquet_rows(path: Path) -> ParquetRows:
     return ParquetRows(tuple(groups), tuple(starts))
 
 
-def parquet_files(path: Path) -> list[Path]:
+def parquet_paths(path: Path) -> list[Path]:
     """Return the Parquet files of a path, in order: the file itself, or the files of the folder."""
     return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
