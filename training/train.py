@@ -24,7 +24,7 @@ from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
 from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
-from training.evaluation.grade import grade_evaluation, grade_text
+from training.evaluation.grade import grade_lines
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.return_times import return_time_lines
@@ -240,11 +240,9 @@ def training_text(fitted: FittedModels) -> str:
     """The metrics at the last cutoff beside the baselines, as text for a terminal."""
     metrics = fitted.evaluation.metrics
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
-    customers = int(last.customers.iloc[0])
-    lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
-    if grade := grade_evaluation(fitted.evaluation):
-        lines += [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
-    lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
+    first = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
+    tested = f"evaluated on {int(last.customers.iloc[0]):,} customers at {fitted.split.test.test}, a cutoff that no model had seen"
+    lines = [*first, *grade_lines(fitted.evaluation), tested, ""]
     lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
