@@ -240,9 +240,10 @@ def training_text(fitted: FittedModels) -> str:
     """The metrics at the last cutoff beside the baselines, as text for a terminal."""
     metrics = fitted.evaluation.metrics
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
-    first = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
-    tested = f"evaluated on {int(last.customers.iloc[0]):,} customers at {fitted.split.test.test}, a cutoff that no model had seen"
-    lines = [*first, *grade_lines(fitted.evaluation), tested, ""]
+    customers = int(last.customers.iloc[0])
+    lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
+    lines += grade_lines(fitted.evaluation)
+    lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
     lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
         rows = last[last.metric == metric].set_index("model")
@@ -257,9 +258,8 @@ def training_text(fitted: FittedModels) -> str:
         lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
-    notes = [*fitted.shortfalls, *fitted.notes]
-    lines += ["", *(f"note: {note}" for note in notes)] if notes else []
-    return "\n".join(lines)
+    notes = [f"note: {note}" for note in (*fitted.shortfalls, *fitted.notes)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
 def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
