@@ -20,7 +20,8 @@ permanent.
   actions; the table shows the best of the three, picked with hindsight.
 - ours: the library's functions with the defaults of `[plan]`: a tenth held out, one round as a pilot, and from then on
   a plan by posterior draws (`serving.planning.explore`) with Bayesian effects that are learned anew in every round from
-  all contacts and all customers without one (`training.uplift.effect_posterior`). The features are those of the catalog
+  all contacts and all customers without one (`training.uplift.effect_posterior`). Effects count as in a plan, those
+  without evidence as 0 (`serving.effects.believed_effects`). The features are those of the catalog
   that the effects vary with, computed in NumPy for speed; the forecast is that of BG/NBD and Gamma-Gamma. All this was
   settled on worlds of seeds 100 to 103, which are not among those in the table.
 - oracle: knows the expected gain of each action for each customer up to the end, and plans by it.

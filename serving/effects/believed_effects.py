@@ -17,7 +17,7 @@ from serving.effects.posterior import PosteriorEffects, posterior_effects
 from training.uplift.metrics import NORMAL_95
 
 EVIDENT = NORMAL_95  # standard errors by which an average effect must be above 0
-LIKELY = 1.2816  # standard deviations by which the posterior mean for the customers whom it helps must be: 9 in 10
+LIKELY = 0.8416  # standard deviations by which the posterior mean for the customers whom it helps must be: 4 in 5
 
 
 @dataclass(frozen=True)
