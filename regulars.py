@@ -26,6 +26,7 @@ from serving.command_line import (
     close_command,
     run_program,
 )
+from serving.command_output import show
 from serving.web.accounts.command import users
 
 DAY = DayType()
@@ -49,7 +50,7 @@ def demo(out: str, trials: int, quick: bool) -> None:
     """Run the whole loop on The Complete Journey, real grocery purchases."""
     from serving.demo import run_demo
 
-    page, command = run_demo(Path(out), trials=trials, quick=quick, report_line=click.echo)
+    page, command = run_demo(Path(out), trials=trials, quick=quick, report_line=show)
     close_command(f"{page}: open it in a browser", command, str(Path(out) / DEFAULT_CONFIG))
 
 
@@ -79,12 +80,12 @@ def check(path: str, leaks: bool, second_orders: bool) -> None:
 
     config = load_config(path)
     report, target = audit.check_log(config)
-    click.echo(audit.audit_text(report))
+    show(audit.audit_text(report), target)
     if report.breaches:
         click.echo(f"\nwritten: {target}", err=True)
         raise RefusedError(f"{len(report.breaches)} breach(es) of the data contract, see above")
     for text in further_checks(config, leaks, second_orders):
-        click.echo(f"\n{text}")
+        show(f"\n{text}")
     close_command(str(target), "regulars train", path)
 
 
@@ -114,6 +115,7 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     `uplift` instead trains the model of what each action of [contacts] changes, and for whom.
     """
     from training import train as room
+    from training.evaluation.grade import evaluation_figures
     from training.registry import promotion_gates
 
     if which == "uplift":
@@ -123,11 +125,11 @@ def train(path: str, which: str, compare: bool, kept: str | None, resume: bool, 
     else:
         say = partial(click.echo, err=True)
         settled = trained = room.train_models(load_config(path), which, resume=resume, quick=quick, report_line=say)
-        click.echo(room.training_run_text(trained))
+        show(room.training_run_text(trained), evaluation_figures(trained.fitted.evaluation))
     if compare:
-        click.echo(f"\n{promotion_gates.gates_text(settled.decision)}")
+        show(f"\n{promotion_gates.gates_text(settled.decision)}")
     if settled.decision.note:
-        click.echo(f"\nNOTE: {settled.decision.note}")
+        show(f"\nNOTE: {settled.decision.note}", {"note": settled.decision.note})
     refused = "regulars promote" if compare else "regulars train --compare"
     then = f"regulars score --cutoff {settled.newest}" if settled.champions else refused
     close_command(room.training_outcome(settled), then, path)
@@ -140,7 +142,7 @@ def _train_uplift(path: str) -> None:
     from training.uplift import train as room
 
     trained = room.train_uplift(load_config(path))
-    click.echo(room.uplift_text(trained))
+    show(room.uplift_text(trained))
     then = f"regulars uplift --cutoff {trained.newest}" if trained.promoted else "regulars promote uplift"
     close_command(room.uplift_outcome(trained), then, path)
     if not trained.promoted:
@@ -183,7 +185,7 @@ def backtest(path: str, cutoffs: int, learning_curve: bool) -> None:
     else:
         result = backtests.backtest_models(config, cutoffs)
         text, folder, run_id = backtests.backtest_text(result), result.folder, result.run_id
-    click.echo(text)
+    show(text, {"folder": str(folder), "run_id": run_id})
     close_command(f"{folder}; MLflow run {run_id}", "regulars train", path)
 
 
@@ -200,7 +202,7 @@ def score(path: str, cutoff: date, contributions: bool, resume: bool) -> None:
 
     scores = run(load_config(path), cutoff, contributions, resume)
     lines = [*([] if scores.manifest.skill else [NO_SKILL]), *scores.notes, *lifetime_lines(scores.manifest)]
-    click.echo("\n".join(lines), nl=bool(lines))
+    show("\n".join(lines), scores.manifest.to_dict(), nl=bool(lines))
     written = f"{scores.folder}: {scores.manifest.customers:,} customers"
     close_command(written, f"regulars report --cutoff {cutoff}", path, "written" if scores.new else "scored")
 
@@ -214,7 +216,7 @@ def segments(path: str, cutoff: date | None) -> None:
     from serving.segmentation.text import segments_text
 
     result = segment_customers(load_config(path), cutoff)
-    click.echo(segments_text(result))
+    show(segments_text(result), result.manifest.to_dict())
     close_command(str(result.folder), f"regulars report --cutoff {result.manifest.cutoff}", path)
 
 
@@ -240,7 +242,8 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
     """Show one customer's scores, the reasons for them, and what-if changes that lower the risk."""
     from serving.customer_report import explain_customer
 
-    click.echo(explain_customer(load_config(path), customer, cutoff, below, not short))
+    text = explain_customer(load_config(path), customer, cutoff, below, not short)
+    show(text, {"customer": customer, "cutoff": str(cutoff), "lines": text.splitlines()})
 
 
 @cli.command(epilog="Example: regulars plan --cutoff 2024-06-01 --budget 5000")
@@ -251,36 +254,32 @@ def explain(path: str, customer: str, cutoff: date, below: float | None, short: 
 @click.option("--share", is_flag=True, help="Move money between the live campaigns of the cutoff, by one price.")
 @click.option("--test", metavar="ARMS", help="An experiment: 'mail vs call', 'mail vs nothing', 'channel x depth'.")
 @click.option("--detect", type=float, help="Difference in the return rate to detect by --test, such as 0.05.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan's manifest as one JSON object instead of text.")
 @click.pass_obj
-def plan(path: str, cutoff: date, as_json: bool, share: bool, **options: Any) -> None:
+def plan(path: str, cutoff: date, share: bool, **options: Any) -> None:
     """Choose one action or none for each customer within a budget, with a randomised holdout; or test actions."""
     from serving.campaigns.sharing import share_money, shared_plans_text
     from serving.planning import make_plan, plan_text
 
     if share:
-        return click.echo(shared_plans_text(share_money(load_config(path), cutoff, options["budget"])))
+        return show(shared_plans_text(share_money(load_config(path), cutoff, options["budget"])))
     result = make_plan(load_config(path), cutoff, **options)
-    click.echo(json_line(result.manifest.to_dict()) if as_json else plan_text(result))
-    if not as_json:
-        close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
+    show(plan_text(result), result.manifest.to_dict())
+    close_command(f"{result.folder}: plan.csv is for the campaign tool", f"regulars report --cutoff {cutoff}", path)
 
 
 @cli.command(epilog="Example: regulars measure 2024-06-01")
 @click.argument("plan")
 @click.option("--other-log", is_flag=True, help="Accept a log whose past differs from the one that the plan used.")
-@click.option("--json", "as_json", is_flag=True, help="Print measured.json as one JSON object instead of text.")
 @click.pass_obj
-def measure(path: str, plan: str, other_log: bool, as_json: bool) -> None:
+def measure(path: str, plan: str, other_log: bool) -> None:
     """Measure the effect of PLAN: a plan's folder, or CUTOFF/CAMPAIGN, or CUTOFF for its live plan."""
     from serving.measurement.measure import measure_plan, refuse_sample_ratio_mismatch
     from serving.measurement.text import measurement_text
 
     measured = measure_plan(load_config(path), plan, other_log)
-    click.echo(json_line(measured.facts) if as_json else measurement_text(measured))
-    if not as_json:
-        then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
-        close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
+    show(measurement_text(measured), measured.facts)
+    then = "regulars train uplift" if measured.facts["mature"] else f"regulars measure {shlex.quote(plan)}"
+    close_command(f"{measured.plan.folder}: measured.json, measured.parquet", then, path)
     refuse_sample_ratio_mismatch(measured)
 
 
@@ -292,7 +291,7 @@ def campaigns(path: str, form: str | None) -> None:
     """List all campaigns: what each promised and brought, what is believed of each action, what to try next."""
     from serving.campaigns import text
 
-    click.echo(text.formatted_campaigns(load_config(path), form), nl=False)
+    (click.echo if form else show)(text.formatted_campaigns(load_config(path), form), nl=False)
 
 
 @cli.command(epilog="Example: regulars monitor")
@@ -308,7 +307,8 @@ def monitor(path: str, cutoff: date | None) -> None:
 
     result = run(load_config(path), cutoff)
     for alert in result.new:
-        click.echo(json_line(alert.to_dict()))
+        show(json_line(alert.to_dict()))
+    show("", result.facts, nl=False)
     click.echo(monitoring_text(result), err=True)
     click.echo(f"\nwritten: {result.folder / 'monitor.json'}", err=True)
     for problem in result.undelivered:
@@ -338,9 +338,9 @@ def run_night(path: str, cutoff: date | None, accept: bool, quiet: bool) -> None
     from serving.nightly import chain
 
     lines: list[str] = []
-    summary = chain.run_night(load_config(path), cutoff, accept, lines.append if quiet else click.echo)
+    summary = chain.run_night(load_config(path), cutoff, accept, lines.append if quiet else show)
     if not quiet or summary.code:
-        click.echo("\n".join([*lines, chain.night_text(summary)]))
+        show("\n".join([*lines, chain.night_text(summary)]), summary.file)
         close_command(str(summary.file), chain.next_command(summary), path, "summary")
     click.get_current_context().exit(summary.code)
 
@@ -366,7 +366,7 @@ def forget(path: str, customer: str, yes: bool) -> None:
     from serving.privacy.forget import forget_customer
     from serving.privacy.text import forget_text, require_complete
 
-    click.echo(forget_text(result := forget_customer(load_config(path), customer, yes)))
+    show(forget_text(result := forget_customer(load_config(path), customer, yes)), {"done": yes})
     if yes:
         close_command(f"{len(result.places):,} files changed or removed", "regulars report", path, "done")
     require_complete(result)

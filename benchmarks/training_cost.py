@@ -4,7 +4,7 @@ Each setting is trained in a process of its own with default settings, MLflow in
 plain LightGBM (P(return) x spend, not tuned or calibrated) on the same rows. The eleven-year log has a horizon of a
 year; the others simulate two years.
 
-    python benchmarks/training_cost.py [--data DIR] [--cache DIR] [--quick] [--customers N ...] [SETTING ...]
+    python benchmarks/training_cost.py [--data DIR] [--cache DIR] [--quick] [--busy] [--customers N ...] [SETTING ...]
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "regulars-training")
     parser.add_argument("--customers", type=int, nargs="*", default=[], help="also simulated businesses of these sizes")
     parser.add_argument("--quick", action="store_true", help="measure `train --quick`")
+    parser.add_argument("--busy", action="store_true", help="beside processes that keep every core busy")
     parser.add_argument("--waiting", action="store_true", help="instead, 60 trees with threads that sleep or spin")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -51,14 +53,26 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     chosen = options.settings or ([] if options.customers else SETTINGS)
     names = [*chosen, *(f"{customers} customers" for customers in options.customers)]
-    print(f"{os.cpu_count()} cores{', --quick' if options.quick else ''}\n")
+    print(f"{os.cpu_count()} cores{', --quick' if options.quick else ''}{', all busy' if options.busy else ''}\n")
     print("| setting | rows | features | time | CPU | peak memory | plain LightGBM: time, CPU | of it: time, CPU |")
     print("|:---|---:|---:|---:|---:|---:|---:|---:|")
-    for name in names:
-        print(
-            table_row(name, _measure_in_process(_prepare(name, options.data, options.cache), options.quick)), flush=True
-        )
+    with busy_cores(os.cpu_count() or 1) if options.busy else nullcontext():
+        for name in names:
+            figures = _measure_in_process(_prepare(name, options.data, options.cache), options.quick)
+            print(table_row(name, figures), flush=True)
     return 0
+
+
+@contextmanager
+def busy_cores(count: int) -> Iterator[None]:
+    """Keeps so many cores busy with processes that count."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def measure_training(config: Config, quick: bool) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from features.errors import RegularsWarning, printable
+from features.errors import RegularsError, RegularsWarning, printable
+from serving.command_output import add_output_options, print_json, show, wants_json
 from serving.early_checks import refuse_early
 from serving.interruption import close_progress_bars, interruption_message, is_interruption, stop_on_signals
 from serving.terminal import printable_output
@@ -44,13 +45,23 @@ CHATTY_LIBRARIES = ("lightgbm", "mlflow", "optuna", "pydantic", "pyspark", "skle
 
 
 class Command(click.Command):
-    """A command that refuses quickly what cannot succeed."""
+    """A command that refuses quickly what cannot succeed, and prints a screen of text, all of it, or JSON."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        add_output_options(self)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command, if nothing that is quickly known refuses it."""
         if isinstance(ctx.obj, str):
             refuse_early(str(self.name), ctx.obj, ctx.params)
-        return super().invoke(ctx)
+        try:
+            result = super().invoke(ctx)
+        except (RegularsError, click.exceptions.Exit):
+            print_json(ctx, even_empty=False)  # what was found goes before the refusal
+            raise
+        print_json(ctx)
+        return result
 
 
 class CommandGroup(click.Group):
@@ -183,7 +194,10 @@ def close_command(written: str, command: str, path: str, label: str = "written")
         path: The config file in use.
         label: The word before `written`.
     """
-    click.echo(closing_lines(written, command, path, label))
+    if wants_json():
+        show("", {label: written, "next": command})
+    else:
+        click.echo(closing_lines(written, command, path, label))
 
 
 def close_change(change: ChampionChange, path: str) -> None:

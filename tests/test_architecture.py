@@ -41,6 +41,7 @@ REPORT = ("serving/report/test_page.py", "a section of the report")
 SCORING = ("serving/scoring/test_run.py", "a step of scoring, and needs registered models")
 SEGMENTATION = ("serving/segmentation/test_run.py", "a step of segmentation, and needs scores")
 TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of their own: (test file, reason)
+    "serving/web/views/plan_list.py": ("serving/web/test_downloads.py", "the list of a plan, shown and as a file"),
     "serving/web/views/customer_filter.py": (
         "serving/web/views/test_customers.py",
         "what an address asks for, on the list that it gives",

@@ -15,7 +15,7 @@ __getattr__, __all__ = lazy_exports(
             "refuse_taken_measures",
             "refuse_unusable_features",
         ],
-        "customer_attributes": ["attribute_features"],
+        "customer_attributes": ["attribute_features", "attribute_measures"],
         "families": ["Family", "catalog_features", "feature_families"],
         "lifecycle": ["ACTIVE_UP_TO", "SLIPPING_UP_TO"],
         "subscriptions": ["subscription_measures"],

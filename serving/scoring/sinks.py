@@ -35,7 +35,11 @@ SQL_TYPES = {
     pa.date32(): "date",
 }
 JSON_TYPE = "jsonb"
-REASON_FORMATS = {"churn_reasons": (100.0, "{:+.1f} points"), "value_reasons": (1.0, "{:+,.2f}")}
+REASON_FORMATS = {
+    "churn_reasons": (100.0, "{:+.1f} points"),
+    "value_reasons": (1.0, "{:+,.2f}"),
+    "reasons": (100.0, "{:+.1f} points"),  # of lapsed customers
+}
 
 
 def deliver_scores(config: Config, scores: Scores) -> list[str]:
@@ -68,7 +72,7 @@ def write_scores_csv(scores: Scores, folder: Path) -> bool:
         file = beside / CSV
         with report_write_errors(folder):
             for number, part in enumerate(scores.manifest.parts):
-                _append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
+                append_csv(spreadsheet_table(scores.read_part(part)), file, header=number == 0)
             facts = {"run": run, "file": CSV, "rows": scores.manifest.customers, "sha256": file_digest(file)}
             (beside / MANIFEST).write_text(manifest_text(facts), encoding="utf-8")
     return True
@@ -160,7 +164,14 @@ def _holds_csv_of(folder: Path, run: str) -> bool:
     return facts.get("run") == run and has_digest(folder, facts)
 
 
-def _append_csv(table: pa.Table, file: Path, header: bool) -> None:
+def append_csv(table: pa.Table, file: Path, header: bool) -> None:
+    """Append rows to a CSV file.
+
+    Args:
+        table: The rows, from `spreadsheet_table`.
+        file: The file.
+        header: Whether to write the names of the columns first.
+    """
     with file.open("ab") as stream:
         pa_csv.write_csv(table, stream, pa_csv.WriteOptions(include_header=header))
 

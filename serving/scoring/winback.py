@@ -35,12 +35,13 @@ from serving.scoring.chunks import BLOCK_ROWS, part_file, row_ranges
 from serving.scoring.predictions import Champions, model_features
 from serving.scoring.resumable_run import remove_folder
 from serving.scoring.score_tables import COMPRESSION, total_value_interval
+from serving.scoring.sinks import append_csv, spreadsheet_table
 from serving.winback.table import WINBACK_SCHEMA, WinbackManifest, WinbackScores, last_tries, winback_rows_table
 from training.registry.compatibility import is_outdated, learned_until
 from training.registry.models import Champion, load_champion
 from training.registry.winback_models import FADE, winback_config, winback_kind
 
-FEATURES_FILE = "features.parquet"
+FEATURES_FILE, CSV_FILE = "features.parquet", "winback.csv"
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def plan_winback(config: Config, cutoff: date, identity: dict[str, Any]) -> Winb
     champion = None if task is None else load_champion(winback_config(config), winback_kind(config))
     if task is None or champion is None or is_outdated(champion.bundle, config.task.timezone):
         return None
-    own = {"model": champion.bundle.digest, "task": repr(task), "last_try": config.serving.last_try}
+    settings = {"last_try": config.serving.last_try, "csv": config.serving.csv}
+    own = {"model": champion.bundle.digest, "task": repr(task), **settings}
     kept = {key: value for key, value in identity.items() if key not in ("models", "segment_rules")}
     job = WinbackJob(config, cutoff, task, champion, json_digest({**kept, **own}))
     return None if _is_in_place(job) else job
@@ -131,6 +133,8 @@ def score_winback(job: WinbackJob) -> WinbackScores:
             path = beside / part_file(number)
             table = pa.concat_tables([WINBACK_SCHEMA.empty_table(), *_blocks(job, rows, bounds)])
             pq.write_table(table, path, compression=COMPRESSION)
+            if job.config.serving.csv:
+                append_csv(spreadsheet_table(table), beside / CSV_FILE, header=number == 0)
             parts.append({"file": path.name, "rows": table.num_rows, "sha256": file_digest(path)})
             totals.append(table.select(["return_probability", "value", "value_if_back", "last_try"]))
         manifest = {"parts": parts, **_facts(job), **_totals(job, pa.concat_tables(totals))}

@@ -34,7 +34,8 @@ from serving.web.views.customer_filter import (
     source_sql,
 )
 from serving.web.views.customers import list_columns, list_totals
-from serving.web.views.plan import LISTED, ORDER, PlanAtBudget, StoredPlan
+from serving.web.views.plan import LISTED, PlanAtBudget, StoredPlan
+from serving.web.views.plan_list import PlanFilter, plan_list_sql
 
 BATCH = 20_000
 EXCEL_ROWS = 1_048_576  # including the header
@@ -86,11 +87,20 @@ def customers_listing(site: Site, at: ScoredCutoff, filters: CustomerFilter, mon
     return Listing(f"customers-{at.cutoff}", sql, [*files, *params], rows, f"regulars score --cutoff {at.cutoff}")
 
 
-def planned_listing(plan: StoredPlan, planned: PlanAtBudget) -> Listing:
-    """Describe the customers whom a plan includes at a budget, most gain per cost first."""
-    sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ?"
-    params = [[str(plan.folder / PLAN_TABLE)], planned.customers]
-    return Listing(_plan_name(plan, "plan"), sql, params, planned.customers, _plan_command(plan))
+def planned_listing(plan: StoredPlan, planned: PlanAtBudget, filters: PlanFilter, rows: int) -> Listing:
+    """Describe the customers whom a plan includes at a budget, filtered and ordered as they are shown.
+
+    Args:
+        plan: The plan.
+        planned: The plan at the budget.
+        filters: The filter and order.
+        rows: How many customers the list has.
+
+    Returns:
+        The list.
+    """
+    sql, params = plan_list_sql(plan, planned, filters)
+    return Listing(_plan_name(plan, "plan"), f"SELECT {LISTED} {sql}", params, rows, _plan_command(plan))
 
 
 def holdout_listing(plan: StoredPlan) -> Listing:

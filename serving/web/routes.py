@@ -45,6 +45,7 @@ from serving.web.views import (
     over_time,
     overview,
     plan,
+    plan_list,
     segments,
 )
 from serving.web.views.customers import PAGE
@@ -288,10 +289,12 @@ def _level(site: Site, text: str) -> float | None:
 def _planned(site: Site, request: Request) -> dict[str, Any]:
     stored_plan = plan.read_stored_plan(site, request.query_params.get("plan", ""))
     at_budget = plan.at_budget(stored_plan, plan.parse_budget(site, stored_plan, request.query_params))
-    pages = max(-(-at_budget.customers // plan.PAGE), 1)
+    filters = plan_list.read_plan_filter(site, request.query_params)
+    listed = plan_list.count_listed(site, stored_plan, at_budget, filters)
+    pages = max(-(-listed // plan.PAGE), 1)
     text = request.query_params.get("page", "1")
     page = min(max(int(text), 1), pages) if text.isdecimal() and len(text) < 9 else 1
-    rows = plan.plan_customers(site, stored_plan, at_budget, page)
+    rows = plan_list.plan_customers(site, stored_plan, at_budget, filters, page)
     return {
         "plan": stored_plan,
         "planned": at_budget,
@@ -299,6 +302,9 @@ def _planned(site: Site, request: Request) -> dict[str, Any]:
         "page": page,
         "pages": pages,
         "form": stored_plan.number_format,
+        "want": filters,
+        "listed": listed,
+        "plan_segments": plan_list.plan_segments(site, stored_plan),
     }
 
 
@@ -328,7 +334,9 @@ def _plan_listing(site: Site, request: Request) -> downloads.Listing:
     if request.query_params.get("list", "") == "holdout":
         return downloads.holdout_listing(stored_plan)
     budget = plan.parse_budget(site, stored_plan, request.query_params)
-    return downloads.planned_listing(stored_plan, plan.at_budget(stored_plan, budget))
+    filters, at_budget = plan_list.read_plan_filter(site, request.query_params), plan.at_budget(stored_plan, budget)
+    listed = plan_list.count_listed(site, stored_plan, at_budget, filters)
+    return downloads.planned_listing(stored_plan, at_budget, filters, listed)
 
 
 def _campaign_file(site: Site, request: Request) -> Response:

@@ -7,7 +7,7 @@ luck. The grade is that of the weakest part; a model without skill (`training.ev
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
 
@@ -139,6 +139,16 @@ def _leavers_error(expected: float, observed: float, customers: float) -> list[t
     error = (expected - observed) / smaller
     half = NormalDist().inv_cdf((1 + CONFIDENCE) / 2) * float(np.sqrt(observed * (1 - observed / customers))) / smaller
     return [(error, error - half, error + half)]
+
+
+def evaluation_figures(evaluation: Evaluation) -> dict[str, Any]:
+    """The grade and our metrics at the newest evaluated cutoff, with their intervals, as values of JSON."""
+    metrics, grade = evaluation.metrics, grade_evaluation(evaluation)
+    ours = metrics[(metrics["model"] == OURS) & (metrics["segment"] == "all")].dropna(subset=["value", "low", "high"])
+    last = ours[ours["cutoff"].astype(str) == ours["cutoff"].astype(str).max()]
+    figures = {row["metric"]: [float(row[end]) for end in ("value", "low", "high")] for row in last.to_dict("records")}
+    graded = None if grade is None else {"letter": grade.letter, **asdict(grade)}
+    return {"evaluated_at": str(last["cutoff"].iloc[0])[:10] if len(last) else "", "grade": graded, "metrics": figures}
 
 
 def grade_text(grade: Grade, tr: Translate = str.format) -> str:

@@ -165,9 +165,9 @@ def _procedure(fitted: FittedModels, config: Config) -> str:
 def _stacking_weights(bundle: ModelBundle) -> str:
     """The weight of each base model in the stack."""
     titles = {"gate": "churn", "spend": "spend"}
-    names = ("prior from purchase rhythm", "trees", "prior corrected by trees")
+    names = ("prior from purchase rhythm", "trees", "prior corrected by trees", "BG/NBD alone")  # the last: lapsed only
     return "; ".join(
-        f"{titles[part]}: " + ", ".join(f"{name} {weight:.0%}" for name, weight in zip(names, weights, strict=True))
+        f"{titles[part]}: " + ", ".join(f"{name} {weight:.0%}" for name, weight in zip(names, weights, strict=False))
         for part, weights in bundle.facts["members"].items()
     )
 

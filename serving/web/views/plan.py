@@ -236,24 +236,6 @@ def next_plan(site: Site, at: ScoredCutoff) -> dict[str, Any] | None:
     return {"plan": plan, "stale": stale, **plan_sentences(site, plan)}
 
 
-def plan_customers(site: Site, plan: StoredPlan, planned: PlanAtBudget, page: int) -> list[dict[str, Any]]:
-    """Read a page of the included customers, most gain per cost first.
-
-    Args:
-        site: The output folder.
-        plan: The plan.
-        planned: The plan at the budget.
-        page: From 1.
-
-    Returns:
-        At most PAGE rows.
-    """
-    start = (page - 1) * PAGE
-    limit = max(min(PAGE, planned.customers - start), 0)
-    sql = f"SELECT {LISTED} FROM {ROWS} WHERE action IS NOT NULL ORDER BY {ORDER} LIMIT ? OFFSET ?"
-    return list(site.query(sql, [[str(plan.folder / PLAN_TABLE)], limit, start]).to_pylist())
-
-
 def parse_budget(site: Site, plan: StoredPlan, params: Mapping[str, str]) -> float:
     """Parse the budget of an address; by default the plan's own.
 

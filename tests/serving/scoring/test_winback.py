@@ -27,7 +27,8 @@ def quiet_shop(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A shop whose customers lapse after 20 days, with a registered win-back model and no other."""
     shop = make_shop(tmp_path_factory.mktemp("quiet"))
     task = type(shop.task).model_validate({**shop.task.model_dump(), "active_within": "20d", "lapsed_within": "150d"})
-    config = shop.model_copy(update={"task": task})
+    serving = shop.serving.model_copy(update={"csv": True})
+    config = shop.model_copy(update={"task": task, "serving": serving})
     with opened(config) as log:
         snapshots = build_lapsed_snapshots(log)
     trained = _train_winback(snapshots, config)
@@ -59,6 +60,9 @@ def test_each_lapsed_customer_has_a_chance_a_value_and_reasons(scores: WinbackSc
     assert scores.manifest.returns == pytest.approx(rows.return_probability.sum())
     assert scores.manifest.value_low <= rows.value.sum() <= scores.manifest.value_high
     assert f"{len(rows):,} lapsed customers" in winback_note(scores)
+    lines = (scores.folder / "winback.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 1 + len(rows) and lines[0].startswith('"customer_id","cutoff","silent_days"')
+    assert " points)" in lines[1]
 
 
 def test_reasons_say_what_raises_the_chance_of_coming_back(scores: WinbackScores) -> None:

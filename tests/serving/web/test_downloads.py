@@ -115,6 +115,15 @@ def test_a_plan_is_downloaded_as_it_is_shown_with_its_holdout_and_its_file(app: 
     assert len(rows) == shown > 0 and rows[0]["customer_id"] in unescape(page)
     assert sum(float(row["cost"]) for row in rows) <= 20
     assert len(sheet(fetch(app, f"/plan.xlsx?plan={name}&budget=20").body)) == shown + 1
+    by_gain = table(fetch(app, f"/plan.csv?plan={name}&budget=20&sort=expected_gain&up=1").text)
+    gains = [float(row["expected_gain"]) for row in by_gain]
+    assert gains == sorted(gains) and len(gains) == shown
+    keep = [row["customer_id"] for row in rows if row["segment"] == "keep"]
+    kept = table(fetch(app, f"/plan.csv?plan={name}&budget=20&segment=keep").text)
+    assert [row["customer_id"] for row in kept] == keep
+    filtered = fetch(app, f"/plan?plan={name}&budget=20&segment=keep").text
+    assert f"<b>{len(keep)} customer" in filtered and '<option value="keep" selected>' in filtered
+    assert fetch(app, f"/plan?plan={name}&sort=shoe").status == 400
     held_out = table(fetch(app, f"/plan.csv?plan={name}&list=holdout").text)
     assert held_out and set(held_out[0]) == {"customer_id", "would_have", "segment", "churn_probability", "value"}
     file = fetch(app, f"/plan/campaign.csv?plan={name}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from benchmarks.grade import simulated_grade
+from benchmarks.grade import evaluated, simulated_grade
 from training.evaluation.evaluate import Evaluation
-from training.evaluation.grade import Grade, grade_evaluation, grade_text, read_grade
+from training.evaluation.grade import Grade, evaluation_figures, grade_evaluation, grade_text, read_grade
 
 
 def test_each_part_has_its_letter_and_the_weakest_decides() -> None:
@@ -18,6 +18,13 @@ def test_each_part_has_its_letter_and_the_weakest_decides() -> None:
     assert "totals may be off by more than 30%" in grade_text(high)
     weak = simulated_grade(0.7, 0.0, 4000, 1)
     assert (weak.order, weak.letter) == ("B", "B")
+
+
+def test_the_figures_are_those_of_the_newest_cutoff() -> None:
+    evaluation = evaluated(2.0, 0.0, 400, 1)
+    figures = evaluation_figures(evaluation)
+    assert figures["evaluated_at"] == "2024-03-01" and figures["grade"]["letter"] in "ABC"
+    assert figures["metrics"]["auc"][0] == pytest.approx(evaluation.row("auc")["value"])
 
 
 def test_one_cutoff_cannot_show_that_a_model_is_stable() -> None:

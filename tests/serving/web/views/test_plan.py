@@ -19,7 +19,7 @@ from serving.report.plans import measured_section, plan_section
 from serving.report.text import report_wording
 from serving.scoring.score_tables import read_scores
 from serving.web.parts.output_reader import open_site, read_scored_cutoff
-from serving.web.views import customer, experiments
+from serving.web.views import customer, experiments, plan_list
 from serving.web.views import plan as planning
 from tests.scored import CUTOFF, make_scored
 from tests.webpages import TASK, app_of, fetch
@@ -71,7 +71,8 @@ def test_the_plan_itself_and_what_lies_beyond(tmp_path: Path) -> None:
 def test_the_list_is_those_who_are_in_most_gain_for_the_money_first(tmp_path: Path) -> None:
     config, stored_plan = planned(tmp_path, TWO, 60.0)
     site, smaller = open_site(config), planning.at_budget(stored_plan, 20.0)
-    rows = [row for page in (1, 2, 3) for row in planning.plan_customers(site, stored_plan, smaller, page)]
+    pages = (plan_list.plan_customers(site, stored_plan, smaller, plan_list.PlanFilter(), page) for page in (1, 2, 3))
+    rows = [row for page in pages for row in page]
     assert len(rows) == smaller.customers
     assert sum(row["cost"] for row in rows) == pytest.approx(smaller.spent)
     assert sum(row["expected_gain"] for row in rows) == pytest.approx(smaller.gain)
