@@ -24,13 +24,13 @@ from training.data.time_split import Sample, sample_at
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
 from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
-from training.evaluation.grade import grade_evaluation, grade_text
+from training.evaluation.grade import grade_lines
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.return_times import return_time_lines
 from training.evaluation.skill import NO_BETTER
 from training.fit import FittedModels, fit_models
-from training.models.lifetime import label_spans
+from training.models.lifetime import build_training_rows
 from training.registry import aliases, champion_challenger, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -145,7 +145,7 @@ def train_models(
             return _train_winback_alone(log, config)
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        rows, latest = _build_rows(log, config, choice)
+        rows, latest = build_training_rows(log, config, choice)
         lapsed = build_lapsed_snapshots(log, winback_rows(config)) if which == "all" else None
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
@@ -183,15 +183,6 @@ def _train_winback(lapsed: Snapshots | None, config: Config) -> WinbackTraining:
         return WinbackTraining(None, unregistered_note(problem))
     outcome = training_outcome(settled) if settled.champions else training_refusal(settled)
     return WinbackTraining(settled, f"{winback_text(made.fitted)}; {outcome}", made.fitted)
-
-
-def _build_rows(log: Log, config: Config, choice: RowChoice) -> tuple[Snapshots, Snapshots | None]:
-    """The rows to learn from and, for lifetime value, the newest customers; None if it is not wanted."""
-    if not (config.has_value and config.lifetime.months) or config.task.to_task().contractual:
-        return build.build_snapshots(log, choice=choice), None
-    spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs)
-    rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
-    return rows, build.build_snapshots(log, choice=replace(choice, cutoffs=(rows.end,)), with_labels=False)
 
 
 def _fit_or_explain(
@@ -242,8 +233,7 @@ def training_text(fitted: FittedModels) -> str:
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
     customers = int(last.customers.iloc[0])
     lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
-    if grade := grade_evaluation(fitted.evaluation):
-        lines += [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
+    lines += grade_lines(fitted.evaluation)
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
     lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
@@ -259,9 +249,8 @@ def training_text(fitted: FittedModels) -> str:
         lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
-    notes = [*fitted.shortfalls, *fitted.notes]
-    lines += ["", *(f"note: {note}" for note in notes)] if notes else []
-    return "\n".join(lines)
+    notes = [f"note: {note}" for note in (*fitted.shortfalls, *fitted.notes)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
 def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:
