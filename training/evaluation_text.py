@@ -8,7 +8,7 @@ import numpy as np
 
 from training.evaluation import longer_horizons
 from training.evaluation.evaluate import HIGHER_IS_BETTER, OURS, Evaluation
-from training.evaluation.grade import grade_evaluation, grade_text
+from training.evaluation.grade import grade_lines
 from training.evaluation.leavers import leaver_lines
 from training.evaluation.metrics import TITLES
 from training.evaluation.return_times import return_time_lines
@@ -26,8 +26,7 @@ def training_text(fitted: FittedModels) -> str:
     last = metrics[(metrics.cutoff == fitted.split.test.test) & (metrics.segment == "all")]
     customers = int(last.customers.iloc[0])
     lines = [f"{NO_BETTER.capitalize()}: {fitted.skill}", ""] if fitted.alike else []
-    if grade := grade_evaluation(fitted.evaluation):
-        lines += [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
+    lines += grade_lines(fitted.evaluation)
     lines += [f"evaluated on {customers:,} customers at {fitted.split.test.test}, a cutoff that no model had seen", ""]
     lines.append(f"{'':<26}{'regulars (95% interval)':<34}{'better':<10}best of the simple baselines")
     for metric, title in SHOWN.items():
@@ -43,9 +42,8 @@ def training_text(fitted: FittedModels) -> str:
         lines += ["", *timing]
     lines += ["", *(_tuning_line(kind, tuned) for kind, tuned in fitted.tuned.items())] if fitted.tuned else []
     lines += _longer_horizon_lines(fitted.evaluation)
-    notes = [*fitted.shortfalls, *fitted.notes]
-    lines += ["", *(f"note: {note}" for note in notes)] if notes else []
-    return "\n".join(lines)
+    notes = [f"note: {note}" for note in (*fitted.shortfalls, *fitted.notes)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
 def _longer_horizon_lines(evaluation: Evaluation) -> list[str]:

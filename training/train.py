@@ -24,7 +24,7 @@ from training.evaluation.evaluate import Evaluation
 from training.evaluation.fairness import evaluate_fairness, read_fairness_groups
 from training.evaluation_text import training_text
 from training.fit import FittedModels, fit_models
-from training.models.lifetime import label_spans
+from training.models.lifetime import build_training_rows
 from training.registry import aliases, mlflow_tracking, promotion_gates, run_record
 from training.registry import models as registry
 from training.registry.champion_challenger import CurrentChampions
@@ -137,7 +137,7 @@ def train_models(
             return _train_winback_alone(log, config)
         choice = build.choose_training_rows(log, config.training.rows)
         report_line(estimate_training(choice, config).text)
-        rows, latest = _build_rows(log, config, choice)
+        rows, latest = build_training_rows(log, config, choice)
         lapsed = build_lapsed_snapshots(log, winback_rows(config)) if which == "all" else None
     registry.connect_to_mlflow(config)
     attributes = read_fairness_groups(config, rows.cutoffs[-1])
@@ -175,15 +175,6 @@ def _train_winback(lapsed: Snapshots | None, config: Config) -> WinbackTraining:
         return WinbackTraining(None, unregistered_note(problem))
     outcome = training_outcome(settled) if settled.champions else training_refusal(settled)
     return WinbackTraining(settled, f"{winback_text(made.fitted)}; {outcome}", made.fitted)
-
-
-def _build_rows(log: Log, config: Config, choice: RowChoice) -> tuple[Snapshots, Snapshots | None]:
-    """The rows to learn from and, for lifetime value, the newest customers; None if it is not wanted."""
-    if not (config.has_value and config.lifetime.months) or config.task.to_task().contractual:
-        return build.build_snapshots(log, choice=choice), None
-    spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs)
-    rows = build.build_snapshots(log, choice=replace(choice, spans=spans))
-    return rows, build.build_snapshots(log, choice=replace(choice, cutoffs=(rows.end,)), with_labels=False)
 
 
 def _fit_or_explain(

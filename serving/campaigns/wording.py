@@ -152,7 +152,7 @@ def _amount(belief: ActionBelief, form: NumberFormat) -> str:
 
 def _campaign_row(each: Campaign, tr: Language) -> dict[str, str]:
     form = NumberFormat(abs(each.promised) / max(each.customers, 1), tr)
-    promised = _with_interval(each.promised, each.promised_low, each.promised_high, form)
+    promised = _with_interval(None if each.pilot else each.promised, each.promised_low, each.promised_high, form)
     contacted = tr("{n} of {all}", n=f"{each.contacted or 0:,}", all=f"{each.customers:,}")
     return {
         "name": each.name,
@@ -160,7 +160,7 @@ def _campaign_row(each: Campaign, tr: Language) -> dict[str, str]:
         "status": _status(each, tr),
         "customers": f"{each.customers:,}" if each.contacted is None else contacted,
         "spent": form.money(each.spent if each.cost is None else each.cost),
-        "promised": tr("{gain} (assumed)", gain=promised) if each.assumed else promised,
+        "promised": tr("{gain} (assumed)", gain=promised) if each.assumed else promised,  # a pilot promises nothing
         "gained": _with_interval(each.gained, each.gained_low, each.gained_high, form),
         "next_unit": UNKNOWN if each.next_unit is None else f"{each.next_unit:,.3g}",
         "responses": _responses(each, tr),

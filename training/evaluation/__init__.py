@@ -23,7 +23,7 @@ __getattr__, __all__ = lazy_exports(
             "weighted_metrics",
         ],
         "fairness": ["evaluate_fairness", "read_fairness_groups"],
-        "grade": ["Grade", "evaluation_figures", "grade_evaluation", "grade_text", "read_grade"],
+        "grade": ["Grade", "evaluation_figures", "grade_evaluation", "grade_lines", "grade_text", "read_grade"],
         "leavers": ["EXPECTED", "evaluate_leavers", "leaver_lines"],
         "longer_horizons": ["evaluate_longer_horizons", "longer_horizon_figures"],
         "metrics": ["BEST", "Figures", "TITLES", "distance_from_best"],

@@ -163,6 +163,12 @@ def grade_text(grade: Grade, tr: Translate = str.format) -> str:
               stability=_stability(grade, tr))  # fmt: skip
 
 
+def grade_lines(evaluation: Evaluation) -> list[str]:
+    """The grade of an evaluation as lines for a terminal, an empty one at the end; none if it was not measured."""
+    grade = grade_evaluation(evaluation)
+    return [] if grade is None else [f"Grade {grade.letter} (A to D): {grade_text(grade)}", ""]
+
+
 def _order(grade: Grade, tr: Translate) -> str:
     if grade.order == "A":
         return tr("The ranking by risk is reliable")

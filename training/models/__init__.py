@@ -11,7 +11,7 @@ __getattr__, __all__ = lazy_exports(
         "ensemble": ["FittedEnsemble", "fit_ensemble", "sets_to_fit"],
         "everybody_alike": ["AlikeModels", "fit_everybody_alike"],
         "level_forecast": ["churn_levels", "forecast_level", "money_levels", "unknown_level"],
-        "lifetime": ["label_spans", "with_lifetime"],
+        "lifetime": ["build_training_rows", "with_lifetime"],
         "lightgbm_base": ["FIXED", "LightGBMEstimator", "bin_features"],
         "linear_prior": ["churn_loss", "spend_loss"],
         "longer_horizons": ["value_over", "with_longer_horizons"],

@@ -14,8 +14,10 @@ from datetime import date
 
 import numpy as np
 
+from features.config.load import Config
 from features.config.sections import LifetimeConfig
-from features.snapshots.build import Snapshots
+from features.intake.log import Log
+from features.snapshots.build import RowChoice, Snapshots, build_snapshots
 from features.task import Window
 from training.artifact.bundle import ModelBundle
 from training.artifact.lifetime import Lifetime, LifetimeHorizon, anchored
@@ -72,6 +74,25 @@ def label_spans(horizon: Window, config: LifetimeConfig, cutoffs: Sequence[date]
     doubled = {horizon.days * 2**power for power in range(1, 10)}
     wanted = {days for days in doubled if days <= LONGEST_DOUBLING} | {month_days(months) for months in config.months}
     return tuple(Window(days) for days in sorted(wanted) if horizon.days < days <= known)
+
+
+def build_training_rows(log: Log, config: Config, choice: RowChoice) -> tuple[Snapshots, Snapshots | None]:
+    """The rows to learn from and, for lifetime value, the newest customers.
+
+    Args:
+        log: An opened log.
+        config: The business.
+        choice: Which rows to learn from.
+
+    Returns:
+        The rows, with labels over spans if lifetime value is wanted, and the newest customers without labels; None in
+        place of them if it is not.
+    """
+    if not (config.has_value and config.lifetime.months) or config.task.to_task().contractual:
+        return build_snapshots(log, choice=choice), None
+    spans = label_spans(config.task.horizon, config.lifetime, choice.cutoffs)
+    rows = build_snapshots(log, choice=replace(choice, spans=spans))
+    return rows, build_snapshots(log, choice=replace(choice, cutoffs=(rows.end,)), with_labels=False)
 
 
 def with_lifetime(

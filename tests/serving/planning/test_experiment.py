@@ -14,8 +14,11 @@ import regulars
 from features.config.load import Config
 from features.errors import RefusedError, UsageError
 from features.storage.json_files import read_object
+from serving.campaigns.overview import list_campaigns
 from serving.campaigns.text import formatted_campaigns
+from serving.campaigns.wording import campaign_rows
 from serving.experiments.arms import NOTHING
+from serving.language.messages import ENGLISH
 from serving.planning.experiment import NOT_DRAWN, NOT_EVERY_ARM
 from serving.planning.plan import Plan, make_plan
 from serving.planning.text import plan_text
@@ -110,10 +113,13 @@ def test_impossible_tests_are_refused(config: Config, options: dict[str, Any], e
 def test_without_any_evidence_the_plan_is_a_pilot(tmp_path: Path) -> None:
     write_parquet(tmp_path, "contacts", [EARLIER])
     sections = {"plan": {"margin": 0.5, "actions": ACTIONS}, "contacts": CONTACTS}
-    plan = make_plan(make_scored(tmp_path, sections), CUTOFF, detect=0.3)
+    config = make_scored(tmp_path, sections)
+    plan = make_plan(config, CUTOFF, detect=0.3)
     facts = plan.manifest.experiment
     assert facts is not None and facts["pilot"] and facts["order"] == ["mail", "call", NOTHING]
     assert plan.campaign == "retention" and set(_frame(plan).source.dropna()) == {"unknown"}
+    (listed,) = campaign_rows(list_campaigns(config), ENGLISH)
+    assert (listed["kind"], listed["promised"]) == ("pilot: mail vs call vs nothing", "–")
     first, second, *_ = plan_text(plan).splitlines()
     assert first.startswith("Nothing is known yet of what any action changes")
     assert second.startswith("Contacts of the log without a known propensity: 1. They are observational")
