@@ -46,6 +46,7 @@ TESTED_THROUGH: dict[str, tuple[str, str]] = {  # modules without a test file of
         "serving/web/views/test_customers.py",
         "what an address asks for, on the list that it gives",
     ),
+    "training/evaluation_text.py": ("training/test_fit.py", "what the terminal shows of a training"),
     "features/outputs/manifest_entries.py": ("features/outputs/test_manifests.py", "the entries of manifests"),
     "features/catalog/categories.py": ORACLE,
     "features/catalog/cohort_ranks.py": ORACLE,

@@ -34,7 +34,8 @@ def alike(trained: TrainingRun, rows: Snapshots) -> ModelBundle:
 def test_everybody_has_the_share_and_the_mean_of_the_newest_cutoff(alike: ModelBundle, rows: Snapshots) -> None:
     newest = sample_at(rows, [max(rows.cutoffs)])
     predicted = alike.predict(newest.features)
-    assert all(np.ptp(values) == 0 for values in predicted.values())
+    own = ("overdue_days",)  # a fact about each customer: days since the last order, less the usual gap
+    assert all(len(np.unique(values)) == 1 for name, values in predicted.items() if name not in own)
     assert predicted["churn_probability"][0] == pytest.approx(newest.churned.mean())
     assert predicted["value"][0] == pytest.approx(newest.spend.mean())
     inside = (newest.spend >= predicted["value_low"]) & (newest.spend <= predicted["value_high"])

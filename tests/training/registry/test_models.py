@@ -66,7 +66,7 @@ def test_mlflow_scores_a_feature_table(client: MlflowClient, trained: TrainingRu
     bundle = trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(truth).items():
-        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
+        np.testing.assert_array_equal(predicted[name].to_numpy(float, na_value=np.nan), numbers)
     assert model.metadata.signature is not None
     assert model.metadata.signature.inputs.required_input_names() == list(bundle.features)
     optional = model.metadata.signature.inputs.optional_input_names()
