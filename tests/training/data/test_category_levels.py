@@ -297,7 +297,7 @@ def test_mlflow_takes_text_and_says_what_the_bundle_says(
     frame = rows.rows.select(rows.names).to_pandas()
     predicted = model.predict(frame)
     for name, numbers in bundle.predict(rows.rows).items():
-        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
+        np.testing.assert_array_equal(predicted[name].to_numpy(float, na_value=np.nan), numbers)
     inputs = [column for column in model.metadata.signature.inputs if column.required]
     kinds = {column.name: column.type.name for column in inputs}
     assert kinds == {name: "string" if name in bundle.levels else "double" for name in bundle.features}
