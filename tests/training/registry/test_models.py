@@ -94,7 +94,7 @@ def test_the_model_scores_and_says_why_in_a_process_that_does_not_have_us(
     predicted, bundle = pq.read_table(tmp_path / "predicted.parquet"), trained.fitted.value
     assert bundle is not None
     for name, numbers in bundle.predict(truth).items():
-        np.testing.assert_array_equal(predicted[name].to_numpy(), numbers)
+        np.testing.assert_array_equal(np.array(predicted[name].to_pylist(), dtype=float), numbers)
     reasons = [reason for row in predicted["churn_reasons"].to_pylist() for reason in row]
     assert len(reasons) == 40
     assert {reason["feature"] for reason in reasons} <= set(bundle.features)
