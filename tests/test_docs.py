@@ -134,6 +134,7 @@ def said(line: str, output: list[str]) -> bool:
     return line in ("", "...") or bare(line) in map(bare, output)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_command_of_the_first_hour_runs_and_says_what_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

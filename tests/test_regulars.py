@@ -112,6 +112,7 @@ def test_the_whole_thread_by_commands(run: Run, tmp_path: Path) -> None:
         assert "next:    regulars " in result.output
 
 
+@pytest.mark.long
 def test_a_challenger_is_refused_looked_at_promoted_by_hand_and_rolled_back(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path, customers=150)
     config = tmp_path / "regulars.toml"
@@ -147,6 +148,7 @@ def _scored(run: Run, folder: Path, cutoff: str) -> Path:
     return folder / f"output/scores/cutoff={cutoff}/_manifest.json"
 
 
+@pytest.mark.long
 def test_a_backtest_by_command(run: Run, tmp_path: Path) -> None:
     make_shop(tmp_path)
     done = run("backtest", "--cutoffs", "2")

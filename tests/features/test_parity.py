@@ -338,6 +338,7 @@ def test_the_command_builds_the_same_rows_on_both_engines(small: dict[str, Path]
     assert duckdb.num_rows > 40
 
 
+@pytest.mark.long
 def test_check_prints_the_same_on_both_engines(small: dict[str, Path]) -> None:
     results = {kind: CliRunner().invoke(cli, ["-c", str(path), "check"]) for kind, path in small.items()}
     assert {done.exit_code for done in results.values()} == {0}
@@ -349,6 +350,7 @@ def test_check_prints_the_same_on_both_engines(small: dict[str, Path]) -> None:
     assert audits[0] == audits[1]
 
 
+@pytest.mark.long
 def test_spark_passes_the_leakage_proof(small: dict[str, Path]) -> None:
     trials = leakage.prove_no_leakage(load_config(small["spark"]), 1)
     assert [(trial.change, trial.leaks) for trial in trials] == [("deleted", ()), ("corrupted", ())]
@@ -369,6 +371,7 @@ def test_the_fingerprint_of_a_log_depends_on_rows_not_on_their_order(
     assert fingerprint(rows) != fingerprint(swapped)
 
 
+@pytest.mark.long
 def test_contracts_are_the_same_on_both_engines(tmp_path: Path) -> None:
     config = make_contracts(tmp_path, customers=80)
     cutoffs = [date(2022, 10, 1), date(2023, 6, 1)]

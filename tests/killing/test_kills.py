@@ -17,6 +17,7 @@ from tests.killing.scenario import Scenario
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.long
 def test_a_plan_survives_kills() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.killing", "plan", "--kills", "2", "--seed", "3"]

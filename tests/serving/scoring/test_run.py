@@ -238,6 +238,7 @@ def test_models_that_learned_without_own_features_refuse_to_score_with_them(
         score_customers(_changed(shop, features={"own": str(tmp_path / "mine.py")}), trained.newest)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_models_score_with_the_very_file_that_they_learned_from(tmp_path: Path) -> None:
     bare = make_shop(tmp_path)
