@@ -91,7 +91,8 @@ def test_an_analyst_at_work(server: Server, tmp_path: Path) -> None:
     with chromium(tmp_path, accept_downloads=True) as browser:
         page = browser.new_page()
         wrong: list[str] = []
-        page.on("console", lambda message: wrong.append(message.text))
+        # the test of a model is read from MLflow, which this folder does not have: that part says so with status 503
+        page.on("console", lambda said: None if "/models/test" in str(said.location) else wrong.append(said.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith((home, "data:")) else wrong.append(asked.url))
 
