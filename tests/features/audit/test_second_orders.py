@@ -7,6 +7,8 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from features.audit.second_orders import EVERYBODY, SIZES, SecondOrders, count_second_orders
 from features.config.load import Config
 from features.engines.duckdb import DuckDBEngine
@@ -60,6 +62,7 @@ def test_nothing_at_or_after_the_cutoff_is_seen(
     assert counts[0] == counts[1]
 
 
+@pytest.mark.long
 def test_spark_counts_the_same(
     make_log: Callable[..., Tables], engine: DuckDBEngine, make_task: Callable[..., Task], spark: Any,
     make_config: Callable[..., Config], tmp_path: Path,

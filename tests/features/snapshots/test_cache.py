@@ -106,6 +106,7 @@ def count_reused(config: Config, cutoffs: list[date], **options: Any) -> int:
     return mine.reused
 
 
+@pytest.mark.long
 def test_a_log_that_grows_is_built_only_where_it_changed(
     config: Config, grow: Callable[[Rows], None], fresh_builds: list[list[date]]
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_run_carries_its_data_code_environment_and_card(shop: Config, trained:
     _carries_all(shop, trained)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.xdist_group("tracking")
 def test_a_server_holds_the_same_and_scores(remote: Config, server: TrackingServer) -> None:
