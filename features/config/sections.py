@@ -41,12 +41,7 @@ def check_label_delay(text: str) -> str:
     >>> check_label_delay("1w")
     '7d'
     """
-    if text in ("usual", "none"):
-        return text
-    try:
-        return str(Window.parse(text))
-    except ValueError as problem:
-        raise ValueError(f"{problem}; or 'usual', or 'none'") from None
+    return _duration_or(text, ("usual", "none"), "or 'usual', or 'none'")
 
 
 def require_zone(name: str) -> str:
@@ -70,12 +65,17 @@ def check_lapsed_within(text: str) -> str:
     >>> check_lapsed_within("52w"), check_lapsed_within("off")
     ('364d', 'off')
     """
-    if text in ("", "off"):
+    return _duration_or(text, ("", "off"), f"or 'off'; or '' for {LAPSED_TIMES} times active_within")
+
+
+def _duration_or(text: str, words: tuple[str, ...], also: str) -> str:
+    """One of some words, or a duration in its usual form; raises ValueError, which ends with what else is possible."""
+    if text in words:
         return text
     try:
         return str(Window.parse(text))
     except ValueError as problem:
-        raise ValueError(f"{problem}; or 'off'; or '' for {LAPSED_TIMES} times active_within") from None
+        raise ValueError(f"{problem}; {also}") from None
 
 
 @cache

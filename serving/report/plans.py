@@ -215,10 +215,6 @@ def campaigns_section(wording: ReportWording, inputs: ReportInputs) -> dict[str,
 
 def _waiting(wording: ReportWording, inputs: ReportInputs, each: PastPlan) -> str:
     slots = {"name": each.campaign, "cutoff": each.cutoff, "day": each.matures}
-    if each.superseded_by:
-        return wording.tr(
-            "The plan '{name}' of {cutoff} is superseded by the plan '{by}'.", by=each.superseded_by, **slots
-        )
     if each.matures <= inputs.scores.cutoff:
         return wording.tr(
             "The plan '{name}' of {cutoff} can be measured: `regulars measure {cutoff}/{name}`.", **slots

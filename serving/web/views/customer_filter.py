@@ -113,7 +113,7 @@ def read_filter(params: Mapping[str, str], money: bool, tr: Language) -> tuple[C
     given["sort"] = "" if given["sort"] == usual else given["sort"]
     given["by"] = _known(given["by"], GROUPS, "by", errors, tr)
     given["cols"] = _columns(params, errors, tr)
-    for low, high in (("risk_from", "risk_to"), ("value_from", "value_to"), ("at_risk_from", "at_risk_to")):
+    for low, high in ((f"{start}_from", f"{start}_to") for _, start, _ in AMOUNTS):
         if given[low] is not None and given[high] is not None and given[low] > given[high]:
             errors[high] = tr("this is less than the lower end, {low}", low=f"{given[low]:g}")
     return CustomerFilter(**given), errors
@@ -261,17 +261,11 @@ def _tests(filters: CustomerFilter) -> Iterator[tuple[str, list[Any]]]:
     for name in FILTER_COLUMNS:
         if value := getattr(filters, name):
             yield f"{name} = ?", [value]
-    for column, start, scale in (
-        ("churn_probability", "risk", 100),
-        ("value", "value", 1),
-        ("value_at_risk", "at_risk", 1),
-    ):
+    for column, start, scale in AMOUNTS:
         for end, sign in (("from", ">="), ("to", "<=")):
             if (limit := getattr(filters, f"{start}_{end}")) is not None:
                 yield f"{column} {sign} ?", [limit / scale]
-    for column, text in (("customer_id", filters.q), ("reason", filters.reason)):
-        if text:
-            yield f"contains(lower({column}), lower(?))", [text]
+    yield from parts_of_text(("customer_id", filters.q), ("reason", filters.reason))
     if filters.action in (NOTHING, HELD_OUT):
         held_out = "coalesce(held_out, false)"
         yield f"action IS NULL AND {held_out if filters.action == HELD_OUT else f'NOT {held_out}'}", []
@@ -299,5 +293,26 @@ def order_sql(filters: CustomerFilter, money: bool) -> str:
     by = filters.sort or ("value_at_risk" if money else "churn_probability")
     if by == "customer_id":
         return f"ORDER BY customer_id {'DESC' if filters.up else 'ASC'}"
-    ascending = filters.up != (by in TEXTS)
-    return f"ORDER BY {by} {'ASC' if ascending else 'DESC'} NULLS LAST, customer_id"
+    return f"ORDER BY {column_order(by, filters.up, TEXTS)}"
+
+
+def column_order(column: str, up: bool, texts: tuple[str, ...]) -> str:
+    """Write an order by a column, largest first and text from A to Z; ties are ordered by id.
+
+    Args:
+        column: A known column.
+        up: Whether the order is reversed.
+        texts: The columns of text.
+
+    Returns:
+        SQL for ORDER BY.
+    """
+    ascending = up != (column in texts)
+    return f"{column} {'ASC' if ascending else 'DESC'} NULLS LAST, customer_id"
+
+
+def parts_of_text(*wanted: tuple[str, str]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield an SQL condition for each text that a column must hold, in any case, with its parameter; none if empty."""
+    for column, text in wanted:
+        if text:
+            yield f"contains(lower({column}), lower(?))", [text]

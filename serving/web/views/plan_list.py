@@ -8,6 +8,7 @@ from typing import Any
 
 from features.outputs.layout import PLAN_TABLE
 from serving.web.parts.output_reader import ROWS, MissingOutput, Site
+from serving.web.views.customer_filter import column_order, parts_of_text
 from serving.web.views.plan import LISTED, ORDER, PAGE, PlanAtBudget, StoredPlan
 
 SORTS = ("customer_id", "action", "cost", "expected_gain", "churn_probability", "value", "segment")
@@ -67,10 +68,9 @@ def plan_list_sql(plan: StoredPlan, planned: PlanAtBudget, filters: PlanFilter) 
         if value := getattr(filters, name):
             tests.append(f"{name} = ?")
             params.append(value)
-    for column, text in (("customer_id", filters.q), ("reasons::VARCHAR", filters.reason)):
-        if text:
-            tests.append(f"contains(lower({column}), lower(?))")
-            params.append(text)
+    for test, values in parts_of_text(("customer_id", filters.q), ("reasons::VARCHAR", filters.reason)):
+        tests.append(test)
+        params += values
     where = f"WHERE {' AND '.join(tests)}" if tests else ""
     return f"FROM {inside} {where} ORDER BY {_order(filters)}", params
 
@@ -78,8 +78,7 @@ def plan_list_sql(plan: StoredPlan, planned: PlanAtBudget, filters: PlanFilter) 
 def _order(filters: PlanFilter) -> str:
     if not filters.sort:
         return ORDER
-    ascending = bool(filters.up) != (filters.sort in TEXTS)
-    return f"{filters.sort} {'ASC' if ascending else 'DESC'} NULLS LAST, customer_id"
+    return column_order(filters.sort, bool(filters.up), TEXTS)
 
 
 def count_listed(site: Site, plan: StoredPlan, planned: PlanAtBudget, filters: PlanFilter) -> int:
